@@ -1,0 +1,19 @@
+# The verbs. A bare Debian 12 needs nothing but make; what is missing is installed, as root or by sudo.
+
+.PHONY: demo test lint clean
+
+demo:
+	@tools/setup
+	@.venv/bin/python -m focus.demo $(ARGS)
+
+test:
+	@tools/setup --all
+	@.venv/bin/python tools/test
+
+lint:
+	@tools/setup
+	@.venv/bin/ruff check
+	@.venv/bin/mypy
+
+clean:
+	rm -rf .venv .venvs run build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

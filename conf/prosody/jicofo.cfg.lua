@@ -1,0 +1,58 @@
+-- What Prosody (0.12 or newer) needs for the focus, with its stock modules alone. Put this into /etc/prosody/conf.d/ and
+-- write your domain for meet.example everywhere; `jicofo config --explain --domain=YOURS` prints the names that follow
+-- from it. Jitsi's own modules (token authentication, lobby, breakout rooms, ...) go with it, but aren't needed.
+--
+-- Accounts:      prosodyctl register focus auth.meet.example RANDOM     -> JICOFO_AUTH_PASSWORD
+--                prosodyctl register jvb   auth.meet.example RANDOM     -> the bridges
+-- Certificates:  meet.example and auth.meet.example; the focus checks the one of auth.meet.example.
+--
+-- Two things belong to the global part of the configuration, before the first VirtualHost:
+--
+--   modules_enabled: add "smacks" (lost connections are resumed), "bosh" and "websocket" (the web clients)
+--   modules_disabled or the list of enabled ones: leave "limits" out, or the focus is slowed down to 10 kB/s
+
+-- The focus owns every room as an administrator.
+admins = { "focus@auth.meet.example", "jvb@auth.meet.example" }
+
+-- Everybody else comes over TLS. Web clients come by a web server that ends TLS, hence the two that follow.
+c2s_require_encryption = true
+consider_bosh_secure = true
+consider_websocket_secure = true
+
+-- How long a lost connection may be resumed (Prosody's default; Jitsi's template has 15), and how much may wait for it.
+smacks_hibernation_time = 600
+smacks_max_queue_size = 10000
+
+VirtualHost "meet.example"
+    authentication = "anonymous"
+
+VirtualHost "auth.meet.example"
+    authentication = "internal_hashed"
+
+-- The rooms. Only administrators open them: a client that came before the focus would own the room.
+Component "conference.meet.example" "muc"
+    restrict_room_creation = true
+    muc_room_locking = false
+    muc_room_default_public_jids = true
+    muc_room_allow_persistent = false
+    muc_tombstones = false
+    muc_room_cache_size = 10000
+    storage = "memory"
+
+-- Where the bridges stand.
+Component "internal.auth.meet.example" "muc"
+    restrict_room_creation = true
+    muc_room_locking = false
+    muc_room_default_public_jids = true
+    storage = "memory"
+
+-- Web clients ask focus.meet.example for a conference. Either the focus opens that address itself, as a component:
+-- then its secret goes here and into JICOFO_SECRET. A line that still says "put-a-random-one-here" is refused.
+Component "focus.meet.example"
+    component_secret = "put-a-random-one-here"
+
+-- Or, where Jitsi's modules are installed, Prosody passes on what is asked there to the focus's account; the focus then
+-- has no secret but client_proxy = focus.meet.example.
+--
+-- Component "focus.meet.example" "client_proxy"
+--     target_address = "focus@auth.meet.example"

@@ -1,0 +1,266 @@
+"""The one table of options. The reader, ``conf/jicofo.ini``, the reference page and ``jicofo check`` come from it.
+
+An option's *name* is its attribute of ``Config``, its flag (``--name``) and its variable (``JICOFO_NAME``). Section and
+key of the ini are the group and the last words of the setting's path in the reference implementation's ``jicofo.conf``
+(operation.md section 3), so that a setting is found again; ``reference`` is that path and ``legacy`` the property of
+older files. They are not read, they help to name the right option when someone uses the old name.
+"""
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Tuple
+
+from focus.config import kinds
+from focus.config.kinds import Kind, duration, number
+
+LOG_LEVELS = ("SEVERE", "WARNING", "INFO", "FINE", "FINER")
+_LOG_ALIASES = (("error", "SEVERE"), ("warn", "WARNING"), ("debug", "FINE"), ("trace", "FINER"))
+
+
+class Option(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    kind: Kind
+    default: Optional[str]
+    """As it would stand in the ini; None: not set, or derived."""
+    derived: str
+    """How the default is made from other options, for people; empty if it isn't."""
+    section: str
+    key: str
+    variable: str
+    flag: str
+    reference: str
+    legacy: str
+    meaning: str
+
+    @property
+    def flags(self) -> Tuple[str, ...]:
+        """Every flag that sets the option, without the hyphens."""
+        return (self.flag,) if self.flag == self.name else (self.flag, self.name)
+
+
+def _row(name: str, kind: Kind, default: Optional[str], place: str, meaning: str, *, derived: str = "",
+         variable: str = "", flag: str = "", reference: str = "", legacy: str = "") -> Option:
+    section, key = place.split(".")
+    return Option(name, kind, default, derived, section, key, variable or "JICOFO_" + name.upper(), flag or name,
+                  reference, legacy, meaning)
+
+
+_XMPP = (
+    _row("domain", kinds.DOMAIN, None, "xmpp.xmpp_domain",
+         "The main XMPP domain, under which the web clients log in. Every other name is made from it.",
+         derived="the host, if one is given; otherwise required", reference="xmpp.client.xmpp-domain",
+         legacy="org.jitsi.jicofo.XMPP_DOMAIN"),
+    _row("host", kinds.HOST, None, "xmpp.hostname",
+         "Where the XMPP server is: the TCP target of the connections.",
+         derived="<domain>, if that is given, otherwise localhost", reference="xmpp.client.hostname",
+         legacy="org.jitsi.jicofo.HOSTNAME"),
+    _row("client_port", kinds.PORT, "5222", "xmpp.port", "The server's port for users (c2s).",
+         reference="xmpp.client.port", legacy="org.jitsi.jicofo.XMPP_PORT"),
+    _row("use_srv", kinds.SWITCH, "false", "xmpp.use_srv",
+         "Look the server up by the SRV records of the account's domain; host and port are used if there are none. "
+         "Needs the extra 'srv' (dnspython)."),
+    _row("user_domain", kinds.DOMAIN, None, "xmpp.domain",
+         "The domain of the focus's account. The server's certificate must bear it.",
+         derived="the domain in user_name, or auth.<domain>", reference="xmpp.client.domain",
+         legacy="org.jitsi.jicofo.FOCUS_USER_DOMAIN"),
+    _row("user_name", kinds.ACCOUNT, "focus", "xmpp.username",
+         "The focus's account; a name without '@' is one of user_domain.", reference="xmpp.client.username",
+         legacy="org.jitsi.jicofo.FOCUS_USER_NAME"),
+    _row("user_password", kinds.SECRET, None, "xmpp.password",
+         "The account's password. Without one the focus logs in anonymously and is no administrator of the rooms.",
+         variable="JICOFO_AUTH_PASSWORD", reference="xmpp.client.password",
+         legacy="org.jitsi.jicofo.FOCUS_USER_PASSWORD"),
+    _row("resource", kinds.RESOURCE, None, "xmpp.resource",
+         "The resource of the session. Two running focuses must not share account and resource.",
+         derived="the name part of user_name", reference="xmpp.client.resource"),
+    _row("conference_muc", kinds.DOMAIN, None, "xmpp.conference_muc_jid",
+         "The domain of the conference rooms. If it is set, rooms elsewhere are refused; if not, rooms on other "
+         "subdomains of the main domain are served too.",
+         derived="conference.<domain>", reference="xmpp.client.conference-muc-jid",
+         legacy="org.jitsi.jicofo.XMPP_MUC_COMPONENT_PREFIX"),
+    _row("client_proxy", kinds.DOMAIN, None, "xmpp.client_proxy",
+         "The domain of Prosody's client_proxy component, if clients ask through one: usually focus.<domain>.",
+         reference="xmpp.client.client-proxy"),
+    _row("use_tls", kinds.SWITCH, "true", "xmpp.use_tls",
+         "Require TLS (STARTTLS). A server on a loopback address may be spoken to in the clear all the same, with a "
+         "warning; false never uses TLS.", reference="xmpp.client.use-tls"),
+    _row("ca_file", kinds.PATH, None, "xmpp.ca_file",
+         "A PEM file of the certificate authorities to trust instead of the system's."),
+    _row("disable_certificate_verification", kinds.SWITCH, "false", "xmpp.disable_certificate_verification",
+         "Accept any certificate: anyone between us and the server can read and change everything.",
+         reference="xmpp.client.disable-certificate-verification",
+         legacy="org.jitsi.jicofo.ALWAYS_TRUST_MODE_ENABLED"),
+    _row("reply_timeout", duration(1, 300), "15 s", "xmpp.reply_timeout", "How long an answer may take.",
+         reference="xmpp.client.reply-timeout"),
+    _row("stanza_size_limit", kinds.size(10000, 100000000), "2 MB", "xmpp.stanza_size_limit",
+         "A larger stanza is read to its end without being kept, and refused if it is a request."),
+    _row("allow_sample_secrets", kinds.SWITCH, "false", "xmpp.allow_sample_secrets",
+         "Accept passwords that stand in public examples (passw0rd, s3cr3t, changeme, ...). For laboratories only."),
+)
+
+_COMPONENT = (
+    _row("component_secret", kinds.SECRET, None, "component.secret",
+         "The secret of the component connection (XEP-0114). Without one no component is opened, and clients ask the "
+         "focus's user alone.", variable="JICOFO_SECRET", flag="secret"),
+    _row("component_host", kinds.HOST, None, "component.host", "Where the server takes component connections.",
+         derived="<host>"),
+    _row("component_port", kinds.PORT, "5347", "component.port", "The server's port for components.", flag="port"),
+    _row("component_subdomain", kinds.LABEL, "focus", "component.subdomain",
+         "The component is <subdomain>.<domain>.", flag="subdomain"),
+)
+
+_BRIDGE = (
+    _row("brewery_jid", kinds.BARE_JID, None, "bridge.brewery_jid",
+         "The room in which the videobridges stand and publish their load.",
+         derived="jvbbrewery@internal.<user_domain>", reference="bridge.brewery-jid",
+         legacy="org.jitsi.jicofo.BRIDGE_MUC"),
+    _row("health_checks_enabled", kinds.SWITCH, "true", "bridge.health_checks_enabled",
+         "Ask the bridges for their health.", reference="bridge.health-checks.enabled"),
+    _row("health_checks_interval", duration(0.1, 3600), "10 s", "bridge.health_checks_interval",
+         "The time between two checks of a bridge.", reference="bridge.health-checks.interval",
+         legacy="org.jitsi.jicofo.HEALTH_CHECK_INTERVAL"),
+    _row("health_checks_retry_delay", duration(0.1, 3600), None, "bridge.health_checks_retry_delay",
+         "The time after which an unanswered check is tried once more.", derived="half of health_checks_interval",
+         reference="bridge.health-checks.retry-delay", legacy="org.jitsi.jicofo.HEALTH_CHECK_2NDTRY_DELAY"),
+    _row("no_bridge_grace", duration(0, 3600), "30 s", "bridge.no_bridge_grace",
+         "How long a conference waits for a bridge before the clients are told that there is none."),
+)
+
+_CONFERENCE = (
+    _row("initial_timeout", duration(0.1, 86400), "15 s", "conference.initial_timeout",
+         "How long a new conference waits for its first participant.", reference="conference.initial-timeout",
+         legacy="org.jitsi.focus.IDLE_TIMEOUT"),
+    _row("single_participant_timeout", duration(0.1, 86400), "20 s", "conference.single_participant_timeout",
+         "How long the media session of someone who stayed alone is kept.",
+         reference="conference.single-participant-timeout", legacy="org.jitsi.jicofo.SINGLE_PARTICIPANT_TIMEOUT"),
+    _row("min_participants", number(1, 1000, "people"), "2", "conference.min_participants",
+         "From how many people in the room on they are invited to a media session.",
+         reference="conference.min-participants"),
+    _row("enable_auto_owner", kinds.SWITCH, "true", "conference.enable_auto_owner",
+         "Make the first participant an owner of the room, and another one when the last owner has left.",
+         reference="conference.enable-auto-owner", legacy="org.jitsi.jicofo.DISABLE_AUTO_OWNER (inverted)"),
+    _row("owner_grace", duration(0, 3600), "30 s", "conference.owner_grace",
+         "How long the last owner may be away before another participant is made owner."),
+    _row("max_ssrcs_per_user", number(1, 1000, "sources"), "20", "conference.max_ssrcs_per_user",
+         "How many sources (SSRCs) of each medium one participant may send.",
+         reference="conference.max-ssrcs-per-user", legacy="org.jitsi.jicofo.MAX_SSRC_PER_USER"),
+    _row("max_ssrc_groups_per_user", number(1, 1000, "groups"), None, "conference.max_ssrc_groups_per_user",
+         "How many groups of sources one participant may have.", derived="max_ssrcs_per_user",
+         reference="conference.max-ssrc-groups-per-user"),
+    _row("max_audio_senders", number(0, 999999, "people"), "999999", "conference.max_audio_senders",
+         "How many participants may send audio at a time.", reference="conference.max-audio-senders"),
+    _row("max_video_senders", number(0, 999999, "people"), "999999", "conference.max_video_senders",
+         "How many participants may send video at a time.", reference="conference.max-video-senders"),
+    _row("strip_simulcast", kinds.SWITCH, "true", "conference.strip_simulcast",
+         "Tell receivers of the first layer of a simulcast source only: the bridge sends them one.",
+         reference="conference.strip-simulcast"),
+    _row("use_json_encoded_sources", kinds.SWITCH, "true", "conference.use_json_encoded_sources",
+         "Send sources in the compact form to clients that can read it.",
+         reference="conference.use-json-encoded-sources"),
+    _row("use_ssrc_rewriting", kinds.SWITCH, "true", "conference.use_ssrc_rewriting",
+         "Let the bridge rewrite SSRCs for clients that can do so: they aren't told each other's sources.",
+         reference="conference.use-ssrc-rewriting"),
+    _row("use_rtp_mid_demux", kinds.SWITCH, "true", "conference.use_rtp_mid_demux",
+         "With SSRC rewriting: let the bridge mark packets with the media line they belong to.",
+         reference="conference.use-rtp-mid-demux"),
+    _row("source_signaling_delays", kinds.DELAYS, "", "conference.source_signaling_delays",
+         "Delays by which changes of sources are gathered, by size of the conference: 50: 500 ms, 100: 1 s holds "
+         "500 ms from 50 people on and 1 s from 100 on.", reference="conference.source-signaling-delays"),
+    _row("restart_min_interval", duration(0, 3600), "5 s", "conference.restart_request_rate_limits_min_interval",
+         "The shortest time between two restarts that a participant asks for.",
+         reference="conference.restart-request-rate-limits.min-interval"),
+    _row("restart_max_requests", number(0, 1000, "restarts"), "5",
+         "conference.restart_request_rate_limits_max_requests",
+         "How many restarts a participant may ask for in restart_interval.",
+         reference="conference.restart-request-rate-limits.max-requests"),
+    _row("restart_interval", duration(1, 86400), "1 min", "conference.restart_request_rate_limits_interval",
+         "The time to which restart_max_requests refers.",
+         reference="conference.restart-request-rate-limits.interval"),
+    _row("shared_document_use_random_name", kinds.SWITCH, "false", "conference.shared_document_use_random_name",
+         "Give the shared document a name that can't be guessed instead of the room's name.",
+         reference="conference.shared-document.use-random-name"),
+    _row("sctp_enabled", kinds.SWITCH, "true", "sctp.enabled",
+         "Offer a data channel (SCTP) to clients that can do it; a bridge that refuses it is asked again without.",
+         reference="sctp.enabled"),
+)
+
+_LOG = (
+    _row("log_level", kinds.choice(*LOG_LEVELS, aliases=_LOG_ALIASES), "INFO", "log.level",
+         "What is logged: this level and those before it."),
+    _row("log_file", kinds.PATH, None, "log.file",
+         "The file the log goes to, instead of standard error. It is opened for appending, and again on SIGHUP."),
+)
+
+#: Codec -> default payload type and that of its retransmissions (J section 3.3).
+_VIDEO_CODECS = (("av1", "41", "42"), ("vp8", "100", "96"), ("vp9", "101", "97"), ("h264", "107", "99"))
+
+#: Header extension -> default id, default switch (J section 12).
+_EXTENSIONS = (
+    ("audio_level", "1", "true"), ("tof", "2", "false"), ("abs_send_time", "3", "true"), ("rid", "4", "false"),
+    ("tcc", "5", "true"), ("video_content_type", "7", "false"), ("framemarking", "9", "false"), ("mid", "10", "true"),
+    ("av1_dependency_descriptor", "11", "true"), ("video_layers_allocation", "12", "false"))
+
+_PAYLOAD_TYPE = number(-1, 127)._replace(label="payload type, 1 to 127; -1 is off")
+_EXTENSION_ID = number(-1, 255)._replace(label="id, 1 to 255; -1 is off")
+
+
+def _codec_row(key: str, kind: Kind, default: str, meaning: str, legacy: str = "") -> Option:
+    return _row("codec_" + key, kind, default, "codec." + key, meaning,
+                legacy="org.jitsi.jicofo." + legacy if legacy else "")
+
+
+def _codec_rows() -> List[Option]:
+    rows = []
+    for codec, pt, rtx in _VIDEO_CODECS:
+        name = codec.upper()
+        rows += [
+            _codec_row("video_%s_enabled" % codec, kinds.SWITCH, "true", "Offer %s." % name, "ENABLE_" + name),
+            _codec_row("video_%s_pt" % codec, _PAYLOAD_TYPE, pt, "The payload type of %s." % name,
+                       name + "_PT"),
+            _codec_row("video_%s_rtx_pt" % codec, _PAYLOAD_TYPE, rtx,
+                       "The payload type of retransmissions of %s." % name, name + "_RTX_PT"),
+            _codec_row("video_%s_enable_remb" % codec, kinds.SWITCH, "true",
+                       "Offer bandwidth estimates (goog-remb) with %s." % name)]
+    rows += [
+        _codec_row("audio_opus_enabled", kinds.SWITCH, "true", "Offer Opus."),
+        _codec_row("audio_opus_pt", _PAYLOAD_TYPE, "111", "The payload type of Opus."),
+        _codec_row("audio_opus_minptime", number(0, 120, "milliseconds"), "10",
+                   "The shortest packet of Opus; 0 leaves the parameter out."),
+        _codec_row("audio_opus_use_inband_fec", kinds.SWITCH, "true", "Ask for Opus's own error correction."),
+        _codec_row("audio_opus_red_enabled", kinds.SWITCH, "false", "Offer redundant audio (RED) to clients that can."),
+        _codec_row("audio_opus_red_pt", _PAYLOAD_TYPE, "112", "The payload type of RED."),
+        _codec_row("audio_telephone_event_enabled", kinds.SWITCH, "true", "Offer telephone events (DTMF)."),
+        _codec_row("audio_telephone_event_pt", _PAYLOAD_TYPE, "126", "The payload type of telephone events.")]
+    for extension, number_, enabled in _EXTENSIONS:
+        name = extension.replace("_", "-")
+        rows += [
+            _codec_row("rtp_extensions_%s_enabled" % extension, kinds.SWITCH, enabled,
+                       "Offer the header extension %s." % name),
+            _codec_row("rtp_extensions_%s_id" % extension, _EXTENSION_ID, number_,
+                       "The id of the header extension %s." % name)]
+    rows.append(_codec_row("rtp_extensions_extmap_allow_mixed", kinds.SWITCH, "true",
+                           "Allow one-byte and two-byte header extensions in one stream."))
+    return rows
+
+
+VIDEO_CODECS = tuple(row[0] for row in _VIDEO_CODECS)
+EXTENSIONS = tuple(row[0] for row in _EXTENSIONS)
+
+#: Every option, in the order of the ini. An option that is derived from another one stands behind it.
+OPTIONS: Tuple[Option, ...] = _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _LOG + tuple(_codec_rows())
+
+BY_NAME = {option.name: option for option in OPTIONS}
+
+#: Section of the ini -> what it is about.
+SECTIONS = {
+    "xmpp": "The connection to the XMPP server as a user, and the names of things there.",
+    "component": "The connection as a component (XEP-0114), for installations whose clients ask focus.<domain> and "
+                 "whose server has no client_proxy module.",
+    "bridge": "The videobridges.",
+    "conference": "What holds for every conference.",
+    "sctp": "Data channels.",
+    "log": "The log.",
+    "codec": "What is offered to the participants. The numbers are those of the reference implementation; change them "
+             "only for a client that needs it.",
+}

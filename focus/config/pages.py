@@ -1,0 +1,116 @@
+"""What is made from the table of options: the annotated ini, the reference page, and the printed configuration.
+
+``python -m focus.config ini`` and ``python -m focus.config page`` print the first two; ``conf/jicofo.ini`` and
+``docs/options.md`` are their output, which a test compares.
+"""
+from __future__ import annotations
+
+import textwrap
+from typing import Iterator, List, Tuple
+
+from focus.config.options import OPTIONS, SECTIONS, Option
+from focus.config.value import Config
+
+_WIDTH = 100
+
+
+def ini() -> str:
+    """The annotated ini: every option with its meaning, commented out at its default."""
+    lines = _comment(
+        "Configuration of the conference focus. Made from the table of options (python -m focus.config ini).")
+    lines += ["#"] + _comment(
+        "Every option stands here, commented out, with its default. A flag wins over a variable of the environment, "
+        "that over this file, and this file over the default. A comment begins with # or ; and has a line of its own; "
+        "a value goes to the end of its line and has no quotes around it. Durations: 15 (seconds), 15 s, 500 ms, "
+        "1 minute, 2 h.")
+    for section in SECTIONS:
+        lines += ["", ""] + _comment(SECTIONS[section]) + ["[%s]" % section]
+        for option in OPTIONS:
+            if option.section == section:
+                lines += [""] + _annotated(option)
+    return "\n".join(lines) + "\n"
+
+
+def _annotated(option: Option) -> List[str]:
+    facts = [option.kind.label]
+    if option.derived:
+        facts.append("default: " + option.derived)
+    elif option.default is None:
+        facts.append("not set by default")
+    facts.append("variable " + option.variable)
+    facts.append("flag --" + option.flag)
+    return (_comment(option.meaning) + _comment("(%s)" % "; ".join(facts))
+            + [("#%s = %s" % (option.key, option.default or "")).rstrip()])
+
+
+def _comment(text: str) -> List[str]:
+    return ["# " + line for line in textwrap.wrap(text, _WIDTH - 2, break_on_hyphens=False)]
+
+
+def page() -> str:
+    """The reference page of all options, as Markdown."""
+    lines = ["# Options", "",
+             "Made from the table of options by `python -m focus.config page`; the same facts, in the form of an ini "
+             "with every default, stand in [conf/jicofo.ini](../conf/jicofo.ini). *Reference* is the setting's path in "
+             "the `jicofo.conf` of the reference implementation and, in brackets, its name in older property files: "
+             "neither is read, but someone who knows the old name finds the new one."]
+    for section, about in SECTIONS.items():
+        lines += ["", "## [%s]" % section, "", about, "",
+                  "| key | type | default | meaning | variable | flag | reference |", "|---|---|---|---|---|---|---|"]
+        lines += [_page_row(option) for option in OPTIONS if option.section == section]
+    return "\n".join(lines) + "\n"
+
+
+def _page_row(option: Option) -> str:
+    default = option.derived or ("not set" if option.default is None else "`%s`" % option.default
+                                 if option.default else "none")
+    old = "`%s`" % option.reference if option.reference else ""
+    if option.legacy:
+        old += (" " if old else "") + "(`%s`)" % option.legacy.split(" ")[0]
+    cells = ["`%s`" % option.key, option.kind.label, default.replace("<", "&lt;"), option.meaning.replace("<", "&lt;"),
+             "`%s`" % option.variable, " ".join("`--%s`" % flag for flag in option.flags), old]
+    return "| %s |" % " | ".join(cells)
+
+
+def effective(config: Config) -> str:
+    """Every option with its value in force and where that came from; secrets are masked."""
+    lines: List[str] = []
+    for section in SECTIONS:
+        rows = [("%s = %s" % (option.key, config.shown(option.name)) if config.shown(option.name)
+                 else option.key + " =", config.source_of(option.name))
+                for option in OPTIONS if option.section == section]
+        lines += ["[%s]" % section]
+        lines += ["%-60s # %s" % row for row in rows] + [""]
+    return "\n".join(lines)
+
+
+def explained(config: Config) -> str:
+    """The names that the focus uses or expects elsewhere, each with what it was made from (U-14)."""
+    rows = list(_names(config))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "".join("%-*s  %-*s  %s\n" % (widths[0], row[0], widths[1], row[1], row[2]) for row in rows)
+
+
+def _names(config: Config) -> Iterator[Tuple[str, str, str]]:
+    def row(what: str, value: str, name: str) -> Tuple[str, str, str]:
+        return what, value, config.source_of(name)
+
+    yield row("main domain", config.domain, "domain")
+    yield row("server for users", "%s port %d" % (config.host, config.client_port), "host")
+    yield row("login domain, in the server's certificate", config.login_domain, "login_domain")
+    if config.user_jid is None:
+        yield "account of the focus", "anonymous", "no password is set"
+    else:
+        yield "account of the focus, in the server's admins", config.user_jid, config.source_of("user_name")
+    yield row("resource of its session", config.resource, "resource")
+    yield row("domain of the rooms", config.conference_muc, "conference_muc")
+    yield row("room of the bridges", config.brewery_jid, "brewery_jid")
+    if config.client_proxy is not None:
+        yield row("clients ask, through client_proxy", config.client_proxy, "client_proxy")
+    if config.component_enabled:
+        yield row("clients ask our component", config.component_domain, "component_subdomain")
+        yield row("server for components", "%s port %d" % (config.component_host, config.component_port),
+                  "component_host")
+    if config.client_proxy is None and not config.component_enabled:
+        yield ("clients ask the user", "%s/%s" % (config.user_jid or "(the anonymous user)", config.resource),
+               "no component secret and no client_proxy is set")
