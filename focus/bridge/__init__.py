@@ -1,0 +1,1 @@
+"""Bridges: which exist, which one to use, and a conference's exchange with one."""

@@ -1,0 +1,117 @@
+"""The brewery: the room where bridges stand and publish their load (bridge.md 1.1, S-110 to S-115).
+
+Keeps us in the room, for ever, and the pool in step with who is there. Runs in the ticker: it is told presences and
+the ends of its own joins, and never waits.
+"""
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Dict, List, Optional
+
+from focus.bridge.pool import Bridges, PoolEvent
+from focus.conference.state import NICK
+from focus.values.addresses import resource
+from focus.values.rooms import JoinOutcome
+
+LOG = logging.getLogger(__name__)
+RETRY = 15.0
+"""Seconds between two attempts to enter (S-111)."""
+
+
+class Brewery:
+    """Our place in the brewery.
+
+    Args:
+        room: its bare JID.
+        bridges: the pool to keep.
+        now: monotonic seconds.
+        join: ``join(arguments, done)``: start the lane that enters the room.
+        tell: told what conferences have to hear.
+    """
+
+    def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
+                 join: Callable[[Dict[str, Any], Callable[[JoinOutcome], None]], None],
+                 tell: Callable[[PoolEvent], None]) -> None:
+        self.room = room
+        self._bridges = bridges
+        self._now = now
+        self._join = join
+        self._tell = tell
+        self._present: Dict[str, None] = {}
+        self.inside = False
+        self.error = ""
+        """Why we aren't inside, for health and log."""
+        self.retry_at: Optional[float] = None
+
+    def enter(self) -> None:
+        """Go into the room, again if need be; the pool is kept meanwhile (B-112)."""
+        self.inside = False
+        self.retry_at = None
+        self._present = {}
+        self._join({"room": self.room, "nick": NICK}, self._entered)
+
+    def connected(self, resumed: bool) -> None:
+        """The stream is up."""
+        if not resumed or not self.inside:
+            self.enter()
+
+    def _entered(self, outcome: JoinOutcome) -> None:
+        if outcome.error == "disconnected":
+            return
+        if outcome.error is not None:
+            self.error = "Failed to join the room %s: %s %s" % (self.room, outcome.error, outcome.text)
+            LOG.error("Failed to create room: %s (%s %s): bridges can't be found. Prosody needs this MUC component "
+                      "with the focus account in its `admins`. Next attempt in %d s. (U-18)", self.room, outcome.error,
+                      outcome.text, RETRY)
+            self.retry_at = self._now() + RETRY
+            return
+        self.inside = True
+        self.error = ""
+        self._publish(self._bridges.only(self._present, "it isn't in the brewery any more"))
+        LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges))
+
+    def presence(self, stanza: Any) -> None:
+        """A presence from the room."""
+        nick = resource(stanza.from_)
+        if nick == NICK:
+            if stanza.type == "unavailable" and self.inside:
+                LOG.warning("The focus was removed from the brewery %s; it goes back in", self.room)
+                self.enter()
+        elif stanza.type == "unavailable":
+            self._present.pop(stanza.from_, None)
+            if self._bridges.get(stanza.from_) is not None:
+                bridge = self._bridges.get(stanza.from_)
+                announced = bridge is not None and (bridge.graceful_shutdown or bridge.shutting_down)
+                LOG.log(logging.INFO if announced else logging.WARNING, "%s %s",
+                        "Removing JVB:" if announced else "Lost a bridge:", stanza.from_)
+                self._publish(self._bridges.gone(stanza.from_, "it left the brewery"))
+        elif stanza.type == "" and nick:
+            self._available(stanza)
+
+    def _available(self, stanza: Any) -> None:
+        self._present[stanza.from_] = None
+        stats = stanza.stats
+        if stats is None:
+            return
+        fresh = self._bridges.get(stanza.from_) is None
+        item = stanza.muc.item
+        events = self._bridges.heard(stanza.from_, stats, item.jid if item is not None else None, self._now())
+        if fresh:
+            LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
+                     stats.region, stats.relay_id)
+        self._publish(events)
+
+    def check(self) -> None:
+        """Health by presence (B-430); called every interval. Also the retry of a failed entry."""
+        now = self._now()
+        before = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}
+        self._publish(self._bridges.check(now))
+        for bridge in self._bridges:
+            if bridge.failed_at == now and bridge.jid not in before:
+                LOG.warning("Health check failed for: %s: %s", bridge.jid, bridge.failed_why)
+        if self.retry_at is not None and self.retry_at <= now:
+            self.enter()
+
+    def _publish(self, events: List[PoolEvent]) -> None:
+        for event in events:
+            self._tell(event)

@@ -1,0 +1,229 @@
+"""The bridges that stand in the brewery, with what they last said of themselves (bridge.md sections 1 to 4.2).
+
+One object for all conferences. It is fed presences and the time and answers questions; it sends nothing.
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Deque, Dict, List, NamedTuple, Optional
+
+from focus.bridge.selection import Candidate
+
+
+class PoolEvent(NamedTuple):
+    """Something conferences have to hear.
+
+    ``kind`` is ``usable`` (B-811, B-831), ``lost`` (B-801, B-803, B-804), or ``known``: what it can do is known now,
+    and requests that waited for that may leave.
+    """
+
+    kind: str
+    bridge: str
+    reason: str
+
+
+class Bridge:
+    """One bridge, keyed by its occupant JID (B-103, B-201)."""
+
+    __slots__ = ("added_at", "average_stress", "conferences", "draining", "endpoints", "failed_at", "failed_why",
+                 "graceful_shutdown", "healthy", "jid", "real_jid", "recent", "region", "relay_id", "release", "sctp",
+                 "sctp_asked_at", "seen_at", "shutting_down", "stamp", "stress", "version")
+
+    def __init__(self, jid: str, now: float, average_stress: float) -> None:
+        self.jid = jid
+        self.added_at = now
+        self.seen_at = now
+        self.stress = 0.0
+        self.average_stress = average_stress
+        self.graceful_shutdown = False
+        self.shutting_down = False
+        self.draining = True
+        self.version: Optional[str] = None
+        self.release: Optional[str] = None
+        self.region: Optional[str] = None
+        self.relay_id: Optional[str] = None
+        self.healthy = True
+        self.stamp: Optional[str] = None
+        self.real_jid: Optional[str] = None
+        self.sctp: Optional[bool] = None
+        """Whether it has data channels (K-476); None until an allocation has told."""
+        self.sctp_asked_at = float("-inf")
+        self.endpoints = 0
+        self.conferences = 0
+        self.recent: Deque[float] = deque()
+        self.failed_at: Optional[float] = None
+        self.failed_why = ""
+
+    @property
+    def name(self) -> str:
+        """Its nickname, under which people know it (B-104)."""
+        return self.jid.partition("/")[2]
+
+    @property
+    def full_version(self) -> Optional[str]:
+        """Version with release (B-208)."""
+        if self.version is None or self.release is None:
+            return self.version
+        return "%s-%s" % (self.version, self.release)
+
+
+class Bridges:
+    """The table of bridges.
+
+    Args:
+        reset_after: seconds a failure lasts at least (B-202).
+        rampup: seconds for which an endpoint we placed counts as load to come (B-301).
+        average_stress: what one endpoint adds if the bridge doesn't say.
+        silent_after: seconds without changed statistics after which a bridge isn't used any more (B-430).
+    """
+
+    def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
+                 silent_after: float = 45.0) -> None:
+        self._bridges: Dict[str, Bridge] = {}
+        self._reset_after = reset_after
+        self._rampup = rampup
+        self._average_stress = average_stress
+        self._silent_after = silent_after
+        self.lost = 0
+        """Bridges that went without having announced it (B-110)."""
+
+    def __len__(self) -> int:
+        return len(self._bridges)
+
+    def __iter__(self) -> Any:
+        return iter(self._bridges.values())
+
+    def get(self, jid: str) -> Optional[Bridge]:
+        """The bridge, if it is in the brewery."""
+        return self._bridges.get(jid)
+
+    # --- what the brewery says -------------------------------------------------------------------------------
+
+    def heard(self, jid: str, stats: Any, real_jid: Optional[str], now: float) -> List[PoolEvent]:
+        """A presence with statistics (B-105, B-106); missing ones keep their value (B-121)."""
+        bridge = self._bridges.get(jid)
+        events: List[PoolEvent] = []
+        if bridge is not None and self._restarted(bridge, stats, real_jid):
+            events += self.gone(jid, "it was restarted under the same name", expected=False)
+            bridge = None
+        fresh = bridge is None
+        if bridge is None:
+            bridge = self._bridges[jid] = Bridge(jid, now, self._average_stress)
+        was_usable = not fresh and self.is_operational(bridge, now) and not bridge.draining
+        was_shutting_down = bridge.shutting_down
+        self._read(bridge, stats, fresh)
+        if real_jid is not None:
+            bridge.real_jid = real_jid
+        if stats.current_timestamp is None or stats.current_timestamp != bridge.stamp or fresh:
+            bridge.seen_at = now
+            bridge.stamp = stats.current_timestamp
+        if bridge.shutting_down and not was_shutting_down and not fresh:
+            events.append(PoolEvent("lost", jid, "it is shutting down"))
+        elif fresh or (not was_usable and self.is_operational(bridge, now)):
+            events.append(PoolEvent("usable", jid, "it is in the brewery" if fresh else "it can be used again"))
+        return events
+
+    def _restarted(self, bridge: Bridge, stats: Any, real_jid: Optional[str]) -> bool:
+        """Whether this is another process under the same nickname (B-210)."""
+        return ((real_jid is not None and bridge.real_jid is not None and real_jid != bridge.real_jid)
+                or (stats.version is not None and bridge.version is not None and stats.version != bridge.version)
+                or (stats.relay_id is not None and bridge.relay_id is not None
+                    and stats.relay_id != bridge.relay_id))
+
+    @staticmethod
+    def _read(bridge: Bridge, stats: Any, fresh: bool) -> None:
+        for stat, name in (("stress_level", "stress"), ("average_participant_stress", "average_stress"),
+                           ("version", "version"), ("release", "release"), ("region", "region"),
+                           ("relay_id", "relay_id"), ("healthy", "healthy"), ("drain", "draining")):
+            value = getattr(stats, stat)
+            if value is not None:
+                setattr(bridge, name, value)
+        if fresh and stats.drain is None and (stats.stress_level is not None or stats.version is not None):
+            bridge.draining = False  # an old bridge that doesn't know the word (B-207)
+        bridge.graceful_shutdown = bridge.graceful_shutdown or bool(stats.graceful_shutdown)
+        bridge.shutting_down = bridge.shutting_down or bool(stats.shutting_down)
+
+    def gone(self, jid: str, reason: str, expected: bool = False) -> List[PoolEvent]:
+        """The bridge left the brewery (B-107)."""
+        bridge = self._bridges.pop(jid, None)
+        if bridge is None:
+            return []
+        if not (expected or bridge.graceful_shutdown or bridge.shutting_down):
+            self.lost += 1
+        return [PoolEvent("lost", jid, reason)]
+
+    def only(self, jids: Any, reason: str) -> List[PoolEvent]:
+        """After the brewery was entered anew: those that aren't there any more are gone (B-112)."""
+        present = set(jids)
+        events: List[PoolEvent] = []
+        for jid in [jid for jid in self._bridges if jid not in present]:
+            events += self.gone(jid, reason)
+        return events
+
+    def check(self, now: float) -> List[PoolEvent]:
+        """Health by presence (B-430): to be called every interval."""
+        events: List[PoolEvent] = []
+        for bridge in self._bridges.values():
+            if now - bridge.seen_at > self._silent_after:
+                self.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
+            elif not bridge.healthy:
+                self.failed(bridge.jid, "it says it isn't healthy", now)
+                events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))
+            elif bridge.failed_at is not None and now - bridge.failed_at >= self._reset_after:
+                bridge.failed_at = None
+                events.append(PoolEvent("usable", bridge.jid, "it can be used again"))
+        return events
+
+    # --- what conferences find out ---------------------------------------------------------------------------
+
+    def failed(self, jid: str, why: str, now: float) -> None:
+        """Mark a bridge not operational; each failure starts the time anew (B-202)."""
+        bridge = self._bridges.get(jid)
+        if bridge is not None:
+            bridge.failed_at = now
+            bridge.failed_why = why
+
+    def placed(self, jid: str, now: float) -> None:
+        """An endpoint is being put on the bridge (B-303, B-305)."""
+        bridge = self._bridges.get(jid)
+        if bridge is not None:
+            bridge.endpoints += 1
+            bridge.recent.append(now)
+
+    def removed(self, jid: str, count: int = 1) -> None:
+        """Endpoints of ours left the bridge."""
+        bridge = self._bridges.get(jid)
+        if bridge is not None:
+            bridge.endpoints = max(0, bridge.endpoints - count)
+
+    def conference(self, jid: str, change: int) -> None:
+        """A conference began (+1) or ceased (-1) to use the bridge."""
+        bridge = self._bridges.get(jid)
+        if bridge is not None:
+            bridge.conferences = max(0, bridge.conferences + change)
+
+    # --- what selection asks ---------------------------------------------------------------------------------
+
+    def is_operational(self, bridge: Bridge, now: float) -> bool:
+        """Our own judgement (B-202, and B-204: without checks by IQ the time alone brings it back)."""
+        return bridge.failed_at is None or now - bridge.failed_at >= self._reset_after
+
+    def stress(self, bridge: Bridge, now: float) -> float:
+        """Corrected stress (B-301)."""
+        recent = bridge.recent
+        while recent and now - recent[0] >= self._rampup:
+            recent.popleft()
+        return bridge.stress + len(recent) * bridge.average_stress
+
+    def candidates(self, now: float, refused: Any = ()) -> List[Candidate]:
+        """All bridges for a choice; those in ``refused`` count as not operational for this conference (B-643)."""
+        return [Candidate(b.jid, self.is_operational(b, now) and b.jid not in refused, self.stress(b, now),
+                          b.conferences, b.region, b.full_version, b.draining, b.graceful_shutdown,
+                          b.shutting_down, self._why_not(b, now, refused)) for b in self._bridges.values()]
+
+    def _why_not(self, bridge: Bridge, now: float, refused: Any) -> str:
+        if bridge.jid in refused:
+            return "it failed this conference too often within a minute"
+        if bridge.failed_at is not None:
+            return "since %d s: %s" % (now - bridge.failed_at, bridge.failed_why)
+        return ""

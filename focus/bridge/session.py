@@ -1,0 +1,451 @@
+"""A conference's exchange with one bridge: what is sent when, and what the answers do.
+
+Rules of order (K-132): everything waits for the answer to the request that creates the conference on the bridge; an
+endpoint's update waits for its creation; a creation waits for the expiry of the same thing, at most 2 s. All else is
+pipelined: nobody waits for another participant's answer. Only expiries are gathered, since a bridge refuses two
+endpoints with media, transport or sources in one request (K-321).
+
+Works on the conference's turn; returns what the conference has to do about participants.
+"""
+from __future__ import annotations
+
+import uuid
+from typing import Any, List, NamedTuple, Optional, Union
+
+from focus.bridge.answers import (
+    INCOMPLETE,
+    NONSENSE,
+    TIMEOUT,
+    Failure,
+    Mark,
+    Step,
+    Verdict,
+    judge_allocation,
+    judge_update,
+)
+from focus.bridge.pool import Bridge, PoolEvent
+from focus.conference.offer import ASSUMED_FEATURES, capabilities_for
+from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant, Request
+from focus.conference.turn import Turn
+from focus.stanzas.colibri2 import ConferenceModified, ConferenceModify, EndpointRequest, write_conference_modify
+from focus.values.sources import EMPTY_SOURCES
+from focus.values.transport import Transport
+
+EXPIRY_WAIT = 2.0
+"""Seconds a creation waits for the answer to an expiry (K-132, B-645)."""
+CLEAR_PAUSE = 0.1
+MAX_CLEARS = 3
+SCTP_WAIT = 2.0
+"""Seconds others wait until the first allocation on a new bridge has told whether it has SCTP (K-476)."""
+MAX_DROPS, DROPS_WINDOW, DROPS_BAN = 3, 30.0, 60.0
+"""B-643: this many sessions dropped within so many seconds, and the bridge isn't used here for so long."""
+
+
+class Allocated(NamedTuple):
+    """A participant has an endpoint: it can be sent its offer."""
+
+    endpoint: str
+    invite: int
+    transport: Transport
+    sctp_port: Optional[int]
+    session: BridgeSession
+
+
+class Retry(NamedTuple):
+    """One participant's allocation failed; it is to be tried once on another bridge (K-471)."""
+
+    endpoint: str
+    invite: int
+    bridge: str
+    why: str
+
+
+class Reinvite(NamedTuple):
+    """These participants have no endpoint any more and need a new invitation (B-820)."""
+
+    endpoints: List[str]
+    bridge: str
+    why: str
+
+
+Consequence = Union[Allocated, Retry, Reinvite]
+
+
+# --- what the conference wants --------------------------------------------------------------------------------------
+
+def allocate(turn: Turn, bridge_jid: str, participant: Participant) -> BridgeSession:
+    """Put the participant's endpoint on a bridge; the request leaves when its turn has come."""
+    state = turn.state
+    session = state.bridges.get(bridge_jid)
+    if session is None:
+        bridge = turn.around.bridges.get(bridge_jid)
+        session = BridgeSession(bridge_jid, str(uuid.uuid4()), bridge.region if bridge is not None else None)
+        state.bridges[bridge_jid] = session
+        turn.around.bridges.conference(bridge_jid, +1)
+    if participant.endpoint in session.endpoints:
+        release(turn, session, participant.endpoint, keep_session=True)
+    session.endpoints[participant.endpoint] = Endpoint(participant.endpoint, participant.invite)
+    turn.around.bridges.placed(bridge_jid, turn.now)
+    turn.dirty_bridges.add(bridge_jid)
+    return session
+
+
+def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sources: bool = False,
+           last_n: Optional[int] = None) -> None:
+    """Tell the bridge what has become known of an endpoint (B-650)."""
+    session = session_of(turn, endpoint)
+    if session is None:
+        return
+    row = session.endpoints[endpoint]
+    if transport is not None:
+        row.transport = transport
+        row.send_transport = True
+    row.send_sources = row.send_sources or sources
+    if last_n is not None:
+        row.last_n = last_n
+    turn.dirty_bridges.add(session.bridge)
+
+
+def session_of(turn: Turn, endpoint: str) -> Optional[BridgeSession]:
+    """The bridge session that has this endpoint."""
+    for session in turn.state.bridges.values():
+        if endpoint in session.endpoints:
+            return session
+    return None
+
+
+def expire(turn: Turn, endpoint: str) -> None:
+    """The participant needs its endpoint no more (B-660)."""
+    session = session_of(turn, endpoint)
+    if session is not None:
+        release(turn, session, endpoint)
+
+
+def release(turn: Turn, session: BridgeSession, endpoint: str, keep_session: bool = False) -> None:
+    """Take an endpoint out of a session; the last one takes the session with it (K-352)."""
+    row = session.endpoints.pop(endpoint)
+    turn.around.bridges.removed(session.bridge)
+    if not session.endpoints and not keep_session:
+        close(turn, session)
+    elif row.asked:
+        session.expired.append(endpoint)
+        turn.dirty_bridges.add(session.bridge)
+
+
+def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
+    """End the conference on a bridge (B-640); returns the endpoints that were on it.
+
+    ``tell`` is false when the bridge is gone and nobody would hear it.
+    """
+    endpoints = list(session.endpoints)
+    turn.state.bridges.pop(session.bridge, None)
+    turn.around.bridges.removed(session.bridge, len(endpoints))
+    turn.around.bridges.conference(session.bridge, -1)
+    session.endpoints.clear()
+    if tell and session.phase != NEW:
+        _expire_conference(turn, session.bridge)
+    return endpoints
+
+
+def close_all(turn: Turn) -> None:
+    """The conference is over: end it on every bridge (B-662)."""
+    for session in list(turn.state.bridges.values()):
+        close(turn, session)
+
+
+def refused_bridges(turn: Turn) -> List[str]:
+    """Bridges that failed this conference too often to be asked again now (B-643)."""
+    refused = []
+    for bridge, times in list(turn.state.drops.items()):
+        times[:] = [t for t in times if turn.now - t < DROPS_BAN]
+        if not times:
+            del turn.state.drops[bridge]
+        elif len(times) >= MAX_DROPS and times[-1] - times[-MAX_DROPS] <= DROPS_WINDOW:
+            refused.append(bridge)
+    return refused
+
+
+# --- what leaves ----------------------------------------------------------------------------------------------------
+
+def flush(turn: Turn, bridge_jid: str) -> None:
+    """Send all that may leave now to one bridge."""
+    session = turn.state.bridges.get(bridge_jid)
+    if session is None or session.phase == CREATING or not turn.around.connected():
+        return
+    _drop_old_waits(turn, session)
+    if bridge_jid in turn.state.clearing:
+        return
+    if session.expired and session.phase == READY:
+        _send_expiries(turn, session)
+    for row in list(session.endpoints.values()):
+        if not row.asked:
+            if row.id not in session.expiring:
+                _send_creation(turn, session, row)
+                if session.phase == CREATING:
+                    return
+        elif row.created and (row.send_transport or row.send_sources or row.last_n is not None):
+            _send_update(turn, session, row)
+
+
+def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
+    clearing = turn.state.clearing.get(session.bridge)
+    if clearing is not None and clearing.until <= turn.now:
+        del turn.state.clearing[session.bridge]
+    for endpoint in [e for e, until in session.expiring.items() if until <= turn.now]:
+        del session.expiring[endpoint]
+
+
+def _modify(turn: Turn, session_id: str, bridge: str, kind: str, endpoints: List[EndpointRequest],
+            endpoint: str = "", invite: int = 0, **attributes: Any) -> None:
+    payload = write_conference_modify(ConferenceModify(turn.state.meeting_id, endpoints=tuple(endpoints),
+                                                       **attributes))
+    turn.request(kind, bridge, "get", payload, endpoint=endpoint, invite=invite, session=session_id)
+
+
+def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
+    state = turn.state
+    participant = state.participants.get(row.id)
+    bridge = turn.around.bridges.get(session.bridge)
+    if participant is None:
+        return
+    row.sctp = (turn.around.config.sctp_enabled and participant.features is not None and participant.features.sctp
+                and not (bridge is not None and bridge.sctp is False))
+    if row.sctp and bridge is not None and bridge.sctp is None:
+        if turn.now < bridge.sctp_asked_at + SCTP_WAIT:
+            turn.sooner("bridges", bridge.sctp_asked_at + SCTP_WAIT)
+            return
+        bridge.sctp_asked_at = turn.now
+    row.asked = True
+    member = state.members.get(row.id)
+    capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
+                                    turn.around.config.use_rtp_mid_demux, turn.around.codecs)
+    request = EndpointRequest(row.id, create=True, stats_id=member.info.stats_id if member is not None else None,
+                              media=participant.media, sctp=row.sctp, capabilities=capabilities,
+                              sources=state.sources.get(row.id) or EMPTY_SOURCES)
+    if session.phase == NEW:
+        session.phase = CREATING
+        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, create=True,
+                name=state.room, rtcstats=state.properties.get("rtcstatsEnabled", "true").lower() != "false")
+    else:
+        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite)
+
+
+def _send_update(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
+    member = turn.state.members.get(row.id)
+    request = EndpointRequest(row.id, stats_id=member.info.stats_id if member is not None else None,
+                              transport=row.transport if row.send_transport else None,
+                              sources=(turn.state.sources.get(row.id) or EMPTY_SOURCES) if row.send_sources else None,
+                              initial_last_n=row.last_n)
+    row.send_transport = row.send_sources = False
+    row.last_n = None
+    _modify(turn, session.id, session.bridge, "update", [request], row.id, row.invite)
+
+
+def _send_expiries(turn: Turn, session: BridgeSession) -> None:
+    expired, session.expired = session.expired, []
+    for endpoint in expired:
+        session.expiring[endpoint] = turn.now + EXPIRY_WAIT
+    turn.sooner("bridges", turn.now + EXPIRY_WAIT)
+    _modify(turn, session.id, session.bridge, "expire",
+            [EndpointRequest(endpoint, expire=True) for endpoint in expired], " ".join(expired))
+
+
+def _expire_conference(turn: Turn, bridge: str, pause: float = 0.0) -> None:
+    turn.state.clearing[bridge] = Clearing(bridge, turn.now + EXPIRY_WAIT, pause)
+    turn.sooner("bridges", turn.now + EXPIRY_WAIT)
+    _modify(turn, "", bridge, "expire-conference", [], expire=True)
+
+
+def after_reconnect(turn: Turn) -> None:
+    """The stream is new and answers to what was in flight won't come; by kind (DESIGN, "Coming back, refused").
+
+    What may or may not have been created is expired and created again (K-340); every other endpoint is probed by its
+    full sources (K-330).
+    """
+    turn.state.clearing.clear()
+    for session in turn.state.bridges.values():
+        session.expiring.clear()
+        _let_others_ask(turn, session.bridge)
+        if session.phase == CREATING:
+            session.phase = NEW
+            _expire_conference(turn, session.bridge, CLEAR_PAUSE)
+        for row in session.endpoints.values():
+            if row.created:
+                row.send_sources = True
+                row.send_transport = row.transport is not None
+            elif row.asked:
+                row.asked = False
+                if session.phase == READY:
+                    session.expired.append(row.id)
+    turn.dirty_bridges.update(turn.state.bridges)
+
+
+# --- what comes back ------------------------------------------------------------------------------------------------
+
+def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequence]:
+    """Handle the answer to one of this module's requests (kinds allocate, update, expire, expire-conference)."""
+    if request.kind == "expire-conference":
+        _conference_expired(turn, request)
+        return []
+    session = turn.state.bridges.get(request.to)
+    if session is None or session.id != request.session:
+        return []  # of a session already dropped (K-484)
+    turn.dirty_bridges.add(session.bridge)
+    if request.kind == "expire":
+        for endpoint in request.endpoint.split(" "):
+            session.expiring.pop(endpoint, None)
+        return []
+    row = session.endpoints.get(request.endpoint)
+    if request.kind == "allocate":
+        return _allocation_answered(turn, session, row, request, iq)
+    failure = _failure(iq)
+    if failure is None or row is None or row.invite != request.invite:
+        if row is not None:
+            row.repeated = False
+        return []
+    return _update_failed(turn, session, row, failure)
+
+
+def _failure(iq: Optional[Any]) -> Optional[Failure]:
+    """None for a proper answer."""
+    if iq is None:
+        return Failure(TIMEOUT)
+    if iq.type == "error":
+        error = iq.error
+        return Failure(error.condition, error.colibri_reason, error.text, error.colibri_endpoint)
+    return None if isinstance(iq.payload, ConferenceModified) else Failure(NONSENSE)
+
+
+def _conference_expired(turn: Turn, request: Request) -> None:
+    clearing = turn.state.clearing.get(request.to)
+    if clearing is None:
+        return
+    if clearing.pause:
+        clearing.until = turn.now + clearing.pause
+        clearing.pause = 0.0
+        turn.sooner("bridges", clearing.until)
+    else:
+        del turn.state.clearing[request.to]
+        turn.dirty_bridges.add(request.to)
+
+
+def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
+                         iq: Optional[Any]) -> List[Consequence]:
+    current = row is not None and row.invite == request.invite
+    asked_sctp = row.sctp if row is not None and current else False
+    failure = _failure(iq)
+    answer = None
+    if failure is None and iq is not None:
+        modified = iq.payload
+        if modified.feedback:
+            session.feedback = modified.feedback
+        answer = next((e for e in modified.endpoints if e.id == request.endpoint), None)
+        if session.phase == CREATING:
+            session.phase = READY
+        if current and (answer is None or answer.transport is None or (asked_sctp and answer.sctp_port is None)):
+            failure = Failure(INCOMPLETE, text="the answer lacks the transport or the SCTP port")
+    if failure is not None:
+        return _allocation_failed(turn, session, row if current else None, request, failure, asked_sctp)
+    if row is None or not current or answer is None:
+        return []  # it left meanwhile; its expiry has been sent (K-475)
+    row.created = True
+    bridge = turn.around.bridges.get(session.bridge)
+    if asked_sctp and bridge is not None:
+        _sctp_known(turn, bridge, True)
+    return [Allocated(row.id, row.invite, answer.transport, answer.sctp_port if asked_sctp else None, session)]
+
+
+def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
+                       failure: Failure, asked_sctp: bool) -> List[Consequence]:
+    verdict = judge_allocation(failure, asked_sctp, session.internal_errors)
+    _let_others_ask(turn, session.bridge)
+    turn.log.warning("Allocation of %s on %s failed: %s -> %s", request.endpoint, session.bridge, verdict.why,
+                     verdict.step.value)
+    was_creating = session.phase == CREATING
+    _mark(turn, session.bridge, verdict)
+    if failure.condition == "internal-server-error":
+        session.internal_errors += 1
+    if verdict.step is Step.WITHOUT_SCTP:
+        session.phase = READY  # the conference stands although its first endpoint was refused (K-311)
+        if row is not None:
+            row.asked = False
+        return []
+    if verdict.step is Step.CLEAR and was_creating and session.clears < MAX_CLEARS:
+        session.clears += 1
+        session.phase = NEW
+        _expire_conference(turn, session.bridge, CLEAR_PAUSE)
+        for endpoint in session.endpoints.values():
+            endpoint.asked = False
+        return []
+    if verdict.step is Step.RETRY_ELSEWHERE:
+        return _give_up_endpoint(turn, session, row, request, failure, was_creating)
+    return [drop(turn, session, verdict.why)]
+
+
+def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
+                      failure: Failure, was_creating: bool) -> List[Consequence]:
+    """Only this participant failed; what the request may have left on the bridge is expired (K-471, B-642)."""
+    if was_creating:
+        session.phase = NEW
+        _expire_conference(turn, session.bridge, CLEAR_PAUSE)
+        if row is not None:
+            row.asked = False
+    if row is None:
+        return []
+    release(turn, session, row.id)
+    return [Retry(row.id, row.invite, session.bridge, str(failure))]
+
+
+def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: Failure) -> List[Consequence]:
+    verdict = judge_update(failure, row.repeated)
+    turn.log.warning("Update of %s on %s failed: %s -> %s", row.id, session.bridge, verdict.why, verdict.step.value)
+    _mark(turn, session.bridge, verdict)
+    if verdict.step is Step.REPEAT:
+        row.repeated = True
+        row.send_sources = True
+        row.send_transport = row.transport is not None
+        return []
+    if verdict.step is Step.FORGET_ENDPOINT:
+        gone = verdict.endpoint or row.id
+        if session.endpoints.pop(gone, None) is None:
+            return []
+        turn.around.bridges.removed(session.bridge)
+        if not session.endpoints:
+            close(turn, session)
+        return [Reinvite([gone], session.bridge, verdict.why)]
+    return [drop(turn, session, verdict.why)]
+
+
+def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Reinvite:
+    """The session has failed: forget it; everybody on it needs a new invitation (B-640, B-820)."""
+    turn.state.drops.setdefault(session.bridge, []).append(turn.now)
+    endpoints = close(turn, session, tell=tell and turn.around.bridges.get(session.bridge) is not None)
+    turn.log.warning("Removing the session on %s with %d participants: %s", session.bridge, len(endpoints), why)
+    return Reinvite(endpoints, session.bridge, why)
+
+
+def _sctp_known(turn: Turn, bridge: Bridge, has_sctp: bool) -> None:
+    """The first answer of a bridge tells; who waited for it goes on."""
+    if bridge.sctp is None:
+        bridge.sctp = has_sctp
+        turn.around.tell(PoolEvent("known", bridge.jid, "it has SCTP" if has_sctp else "it has no SCTP"))
+
+
+def _let_others_ask(turn: Turn, bridge_jid: str) -> None:
+    """Whoever asked for SCTP got no answer to that: the next may ask."""
+    bridge = turn.around.bridges.get(bridge_jid)
+    if bridge is not None and bridge.sctp is None:
+        bridge.sctp_asked_at = float("-inf")
+
+
+def _mark(turn: Turn, bridge_jid: str, verdict: Verdict) -> None:
+    bridge = turn.around.bridges.get(bridge_jid)
+    if bridge is None:
+        return
+    if verdict.mark is Mark.FAILED:
+        turn.around.bridges.failed(bridge_jid, verdict.why, turn.now)
+    elif verdict.mark is Mark.GRACEFUL:
+        bridge.graceful_shutdown = True
+    elif verdict.mark is Mark.NO_SCTP:
+        _sctp_known(turn, bridge, False)
+        turn.log.info("%s has no SCTP; endpoints on it get a web socket for their bridge channel.", bridge_jid)

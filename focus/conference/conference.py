@@ -1,0 +1,230 @@
+"""A conference: one greenlet, one mailbox, one state.
+
+The greenlet takes all mail that has gathered, handles it as one turn, and settles: what the turn decided is sent once,
+in a fixed order, however many messages caused it. It never waits for the network; what must wait is a lane, named by
+a row of the state.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+from gevent import Greenlet
+
+from focus.bridge import session as bridge_session
+from focus.conference import ending, inviting, joining, members, messages, publishing, roles, session, updates
+from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState, LaneRow
+from focus.conference.turn import CLIENT, Surroundings, Turn
+from focus.stanzas.errors import stanza_error
+from focus.stanzas.stanza import write_error
+from focus.tick import Mailbox
+from focus.values.addresses import resource
+
+
+class Conference:
+    """The owner of one conference's state.
+
+    Args:
+        state: as begun anew, or as read from a journal.
+        around: what it is given of the service.
+        mailbox: where the router posts.
+        log: carries the room in every line.
+        start_lane: brings a lane to life from its row.
+        on_timer: told the time (monotonic seconds) of the earliest timer after each turn, or None.
+        on_end: told when it is over.
+    """
+
+    def __init__(self, state: ConferenceState, around: Surroundings, mailbox: Mailbox, log: Any,
+                 start_lane: Callable[[Conference, LaneRow], None],
+                 on_timer: Callable[[Conference, Optional[float]], None],
+                 on_end: Callable[[Conference], None]) -> None:
+        self.state = state
+        self.mailbox = mailbox
+        self._around = around
+        self._log = log
+        self._start_lane = start_lane
+        self._on_timer = on_timer
+        self._on_end = on_end
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended; nothing may be posted any more."""
+        return self.state.phase == OVER
+
+    def start(self) -> Greenlet:
+        """Run the greenlet."""
+        return Greenlet.spawn(self.run)
+
+    def run(self) -> None:
+        """Turn after turn until the conference is over."""
+        while not self.is_over:
+            self.turn(self.mailbox.take())
+        self.mailbox.close()
+
+    def turn(self, mail: List[Any]) -> None:
+        """Handle messages as one turn and settle."""
+        turn = Turn(self.state, self._around, self._log)
+        for message in mail:
+            if self.is_over:
+                self._too_late(turn, message)
+            else:
+                self._handle(turn, message)
+        if not self.is_over:
+            self._guarded(turn, settle)
+        for row in turn.spawn:
+            if row.id in self.state.lanes:
+                self._start_lane(self, row)
+        self._on_timer(self, None if self.is_over else min(self.state.timers.values(), default=None))
+        if self.is_over:
+            self._on_end(self)
+
+    def _handle(self, turn: Turn, message: Any) -> None:
+        """One message; if it makes us fail, its sender gets an answer and the conference goes on (J-510)."""
+        handler = HANDLERS[type(message)]
+        if not self._guarded(turn, lambda t: handler(t, message)):
+            request = getattr(message, "iq", None)
+            if isinstance(message, (messages.Asked, messages.JingleReceived)) and request is not None:
+                connection = getattr(message, "connection", CLIENT)
+                self._around.send(connection, write_error(request, stanza_error("internal-server-error"),
+                                                          None if connection == CLIENT else request.to))
+
+    def _guarded(self, turn: Turn, action: Callable[[Turn], None]) -> bool:
+        try:
+            action(turn)
+            return True
+        except Exception:  # noqa: BLE001 - the one place: a fault of ours in a turn must not end the call
+            self._log.exception("A turn of the conference failed; it goes on without what caused it")
+            return False
+
+    def _too_late(self, turn: Turn, message: Any) -> None:
+        """Mail that came in the same turn after the end (C-815)."""
+        if isinstance(message, messages.Asked):
+            joining.refuse_late(turn, message)
+        elif isinstance(message, messages.JingleReceived):
+            turn.refuse(message.iq, session.UNKNOWN_SESSION)
+
+
+# --- the kinds of mail ----------------------------------------------------------------------------------------------
+
+def _presence(turn: Turn, message: messages.RoomPresence) -> None:
+    if resource(message.presence.from_) == NICK:
+        joining.own_presence(turn, message.presence)
+    else:
+        members.presence(turn, message.presence)
+
+
+def _jingle(turn: Turn, message: messages.JingleReceived) -> None:
+    session.received(turn, message.iq)
+
+
+def _answered(turn: Turn, message: messages.Answered) -> None:
+    """An answer to a request of ours; one that isn't in flight is dropped (K-484)."""
+    request = turn.state.requests.pop(message.id, None)
+    if request is None:
+        return
+    if request.kind == "sources":
+        updates.answered(turn, request.endpoint, request.id)
+    elif request.kind == "initiate":
+        inviting.initiate_answered(turn, request.endpoint, request.session, message.iq)
+    elif request.kind == "grant":
+        roles.grant_answered(turn, request.endpoint, message.iq)
+    elif request.kind != "terminate":
+        inviting.consequences(turn, bridge_session.answered(turn, request, message.iq))
+
+
+def _features(turn: Turn, message: messages.FeaturesFound) -> None:
+    inviting.features_found(turn, message.nick, message.jid, message.features)
+
+
+def _lane_done(turn: Turn, message: messages.LaneDone) -> None:
+    joining.lane_done(turn, message.id, message.outcome)
+
+
+def _bridge_usable(turn: Turn, message: messages.BridgeUsable) -> None:
+    if any(p.phase == WAITING for p in turn.state.participants.values()):
+        inviting.retry_waiting(turn)
+
+
+def _bridge_known(turn: Turn, message: messages.BridgeKnown) -> None:
+    turn.dirty_bridges.add(message.bridge)
+
+
+def _bridge_lost(turn: Turn, message: messages.BridgeLost) -> None:
+    inviting.bridge_gone(turn, message.bridge, message.reason)
+
+
+def _connection_back(turn: Turn, message: messages.ConnectionBack) -> None:
+    """Resumed, nothing was lost; otherwise the room has seen us go and we enter it again (C-1033)."""
+    if message.resumed:
+        turn.dirty_bridges.update(turn.state.bridges)
+        return
+    turn.state.lanes.clear()
+    turn.state.join_attempt = 0
+    updates.after_reconnect(turn)
+    inviting.after_reconnect(turn)
+    joining.begin(turn)
+
+
+def _stop(turn: Turn, message: messages.Stop) -> None:
+    joining.answer_all(turn, ready=False)
+    ending.end(turn, message.reason)
+
+
+def _wake(turn: Turn, message: messages.Wake) -> None:
+    timers = turn.state.timers
+    for name in [name for name, due in timers.items() if due <= turn.now]:
+        if name in timers:
+            del timers[name]
+            TIMERS[name](turn)
+
+
+def _nobody_came(turn: Turn) -> None:
+    if turn.state.phase == JOINED and not turn.state.members:
+        ending.end(turn, "nobody came")
+
+
+def _bridges_due(turn: Turn) -> None:
+    turn.dirty_bridges.update(turn.state.bridges)
+    for bridge in [b for b, clearing in turn.state.clearing.items() if clearing.until <= turn.now]:
+        del turn.state.clearing[bridge]
+
+
+HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
+    messages.Asked: joining.asked,
+    messages.RoomPresence: _presence,
+    messages.JingleReceived: _jingle,
+    messages.Answered: _answered,
+    messages.LaneDone: _lane_done,
+    messages.FeaturesFound: _features,
+    messages.Wake: _wake,
+    messages.BridgeUsable: _bridge_usable,
+    messages.BridgeKnown: _bridge_known,
+    messages.BridgeLost: _bridge_lost,
+    messages.ConnectionBack: _connection_back,
+    messages.Stop: _stop,
+}
+
+TIMERS: Dict[str, Callable[[Turn], None]] = {
+    "askers": joining.answer_late,
+    "bridges": _bridges_due,
+    "empty": _nobody_came,
+    "features": inviting.give_up_silent,
+    "flush": updates.flush_delayed,
+    "initial": _nobody_came,
+    "owner": roles.elect,
+    "presence": lambda turn: None,  # settling sends it
+    "rejoin": joining.begin,
+    "retry": inviting.retry_waiting,
+    "single": ending.single_timeout,
+}
+
+
+def settle(turn: Turn) -> None:
+    """The end of a turn: what it changed leaves, each thing once and in this order.
+
+    Bridges first, since nothing a client does waits for what it is told here; then what receivers have to hear of
+    each other's sources; then our presence.
+    """
+    for bridge in sorted(turn.dirty_bridges):
+        bridge_session.flush(turn, bridge)
+    updates.flush(turn)
+    publishing.flush(turn)

@@ -1,0 +1,279 @@
+"""Inviting: from a member in the room to a session-initiate on its way (J-121 to J-124, B-605, C-650 to C-656).
+
+An invitation is a row of the participant (its number), never a stack: choose a bridge, ask it for an endpoint, send
+the offer made of its answer. Whatever comes back with another number than the participant's current one is old and
+changes nothing (K-134, B-609).
+"""
+from __future__ import annotations
+
+import secrets
+from typing import Any, List, Optional
+
+from focus.bridge import session as bridge_session
+from focus.bridge.selection import Refusal, choose
+from focus.conference import publishing, signalling, updates
+from focus.conference.offer import ASSUMED_FEATURES, Features, media_for
+from focus.conference.state import ACTIVE, ALLOCATING, ENDED, OFFERED, WAITING, BridgeSession, Member, Participant
+from focus.conference.turn import Turn
+from focus.stanzas.jingle import write_session_initiate, write_session_terminate
+from focus.stanzas.muc import VISITOR
+
+FEATURES_WAIT = 5.0
+"""Seconds a member that doesn't answer disco is waited for (C-641)."""
+RETRY_BRIDGE = 5.0
+"""Seconds between two tries while there's no bridge (B-831)."""
+MAX_ATTEMPTS = 5
+RETRY_FIRST, RETRY_LAST = 1.0, 30.0
+"""B-641: pauses between failed invitations, doubling, in seconds."""
+MAX_ENDPOINT_ID = 64
+
+
+def consider(turn: Turn) -> None:
+    """Invite whoever is in the room, has known features and isn't invited, if there are enough members (C-650)."""
+    state = turn.state
+    if len(state.members) < max(1, turn.around.config.min_participants):
+        return
+    turn.cancel("single")
+    for member in state.members.values():
+        if member.nick in state.participants or not is_invitable(member):
+            continue
+        if member.features is None:
+            turn.sooner("features", turn.now + FEATURES_WAIT)
+            continue
+        participant = Participant(member.nick, member.jid)
+        state.participants[member.nick] = participant
+        begin(turn, participant)
+
+
+def is_invitable(member: Member) -> bool:
+    """Whether the nickname can be an endpoint id (C-603)."""
+    return (len(member.nick.encode("utf-8")) <= MAX_ENDPOINT_ID and member.nick.isprintable()
+            and member.role != VISITOR)
+
+
+def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]) -> None:
+    """Discovery of a member's features ended; None: it didn't answer (J-202)."""
+    member = turn.state.members.get(nick)
+    if member is None or member.jid != jid or member.features is not None:
+        return
+    member.features = features if features is not None else ASSUMED_FEATURES
+    if member.features.assumed:
+        turn.log.debug("%s gave no usable features; audio, video and SCTP are assumed", nick)
+    consider(turn)
+
+
+def give_up_silent(turn: Turn) -> None:
+    """The timer for features ran out: who hasn't answered is taken for a client with the default set (C-641)."""
+    for member in list(turn.state.members.values()):
+        if member.features is None:
+            turn.log.info("%s does not answer service discovery; audio, video and SCTP are assumed", member.nick)
+            member.features = ASSUMED_FEATURES
+    consider(turn)
+
+
+def begin(turn: Turn, participant: Participant) -> None:
+    """A new invitation: take a bridge and ask it for an endpoint."""
+    state, config = turn.state, turn.around.config
+    member = state.members.get(participant.endpoint)
+    if member is None:
+        return
+    state.invites += 1
+    participant.invite = state.invites
+    participant.phase = WAITING
+    participant.features = member.features or ASSUMED_FEATURES
+    participant.media = media_for(participant.features, turn.around.codecs)
+    participant.json = config.use_json_encoded_sources and participant.features.json_sources
+    participant.rewriting = config.use_ssrc_rewriting and participant.features.ssrc_rewriting
+    refused = bridge_session.refused_bridges(turn)
+    candidates = turn.around.bridges.candidates(turn.now, refused)
+    if participant.excluded is not None and len([c for c in candidates if c.operational]) > 1 and not state.bridges:
+        candidates = [c for c in candidates if c.jid != participant.excluded]
+    chosen = choose(candidates, list(state.bridges), member.info.region)
+    if isinstance(chosen, Refusal):
+        _no_bridge(turn, participant, chosen)
+        return
+    if state.no_bridge_since is not None:
+        state.no_bridge_since = None
+        publishing.bridge_available(turn, True)
+    if chosen.jid not in state.bridges:
+        turn.log.info("Selected initial bridge %s with stress %.3f for %s", chosen.jid, chosen.stress,
+                      participant.endpoint)
+        if state.bridges:  # one bridge a conference: the old one can't be used, so all move (B-606)
+            for old in list(state.bridges.values()):
+                reinvite(turn, bridge_session.drop(turn, old, "another bridge was chosen").endpoints)
+    participant.phase = ALLOCATING
+    bridge_session.allocate(turn, chosen.jid, participant)
+
+
+def _no_bridge(turn: Turn, participant: Participant, refusal: Refusal) -> None:
+    """Nobody to allocate on: stay, and try again by itself (B-831, B-832, U-16)."""
+    state = turn.state
+    turn.log.warning("%s Can not invite participant %s, no bridge available. Failed to select bridge for "
+                     "participantProperties=%s: %s", refusal.reason, participant.endpoint, participant.endpoint,
+                     refusal.bridges)
+    turn.sooner("retry", turn.now + RETRY_BRIDGE)
+    if state.no_bridge_since is None:
+        state.no_bridge_since = turn.now
+    grace_end = state.no_bridge_since + turn.around.config.no_bridge_grace
+    if turn.now >= grace_end:
+        if not any(p.phase in (OFFERED, ACTIVE) for p in state.participants.values()):
+            publishing.bridge_available(turn, False)
+    else:
+        turn.sooner("retry", grace_end)
+
+
+def retry_waiting(turn: Turn) -> None:
+    """Begin again with all that have no endpoint (B-831)."""
+    for participant in list(turn.state.participants.values()):
+        if participant.phase == WAITING:
+            begin(turn, participant)
+
+
+def consequences(turn: Turn, list_of: List[bridge_session.Consequence]) -> None:
+    """Do what a bridge's answers ask of the conference."""
+    for consequence in list_of:
+        if isinstance(consequence, bridge_session.Allocated):
+            offer(turn, consequence)
+        elif isinstance(consequence, bridge_session.Reinvite):
+            reinvite(turn, consequence.endpoints)
+        else:
+            participant = turn.state.participants.get(consequence.endpoint)
+            if participant is not None and participant.invite == consequence.invite:
+                participant.excluded = consequence.bridge
+                try_again(turn, participant, consequence.why)
+
+
+def try_again(turn: Turn, participant: Participant, why: str) -> None:
+    """An invitation failed: again with growing pauses while the member is in the room (B-641)."""
+    participant.attempts += 1
+    participant.phase = WAITING
+    if participant.attempts > MAX_ATTEMPTS:
+        turn.log.error("Giving up on inviting %s after %d attempts; it is without media until it rejoins: %s",
+                        participant.endpoint, MAX_ATTEMPTS, why)
+        participant.phase = ENDED
+        return
+    pause = 0.0 if participant.attempts == 1 else min(RETRY_LAST, RETRY_FIRST * 2 ** (participant.attempts - 2))
+    turn.log.warning("Inviting %s failed, next attempt in %d s: %s", participant.endpoint, pause, why)
+    turn.sooner("retry", turn.now + pause)
+
+
+def offer(turn: Turn, allocated: bridge_session.Allocated) -> None:
+    """The bridge has an endpoint for the participant: send the offer (J-3, J-365)."""
+    state, config = turn.state, turn.around.config
+    participant = state.participants.get(allocated.endpoint)
+    if participant is None or participant.invite != allocated.invite or participant.phase != ALLOCATING:
+        return
+    features = participant.features or ASSUMED_FEATURES
+    sources = {}
+    if not participant.rewriting:
+        sources = signalling.offered(state.sources.items(), participant.endpoint, features.audio, features.video,
+                                     config.strip_simulcast)
+    participant.signalled = participant.confirmed = state.log.version
+    participant.update = ""
+    feedback = allocated.session.feedback.only(audio=features.audio, video=features.video)
+    if feedback:
+        sources = dict(sources, jvb=feedback)
+    participant.sid = new_sid()
+    participant.bridge_session = allocated.session.id
+    participant.phase = OFFERED
+    state.sids[participant.sid] = participant.endpoint
+    payload = write_session_initiate(
+        participant.sid, turn.around.own_jid(), participant.media, allocated.transport, allocated.sctp_port, sources,
+        allocated.session.id, allocated.session.region, json=participant.json, start_muted=_start_muted(turn))
+    turn.log.info("Sending session-initiate to: %s", participant.endpoint)
+    turn.request("initiate", participant.jid, "set", payload, participant.endpoint, participant.invite,
+                 participant.sid)
+
+
+def _start_muted(turn: Turn) -> tuple[bool, bool]:
+    """Whether a newcomer starts muted because there are many already (C-655, J-305)."""
+    state, config = turn.state, turn.around.config
+    count = len(state.participants)
+    return (count > min(config.max_audio_senders, _limit(state.properties.get("startAudioMuted"))),
+            count > min(config.max_video_senders, _limit(state.properties.get("startVideoMuted"))))
+
+
+def _limit(text: Optional[str]) -> int:
+    """A participant count from a request's property; unparsable and negative mean unset (C-202, M-553)."""
+    try:
+        value = int(text) if text is not None and len(text) < 10 else -1
+    except ValueError:
+        value = -1
+    return value if value >= 0 else 2 ** 31
+
+
+def new_sid() -> str:
+    """A Jingle session id (J-105)."""
+    value = secrets.randbits(64)
+    digits = ""
+    while value:
+        digits = "0123456789abcdefghijklmnopqrstuv"[value & 31] + digits
+        value >>= 5
+    return digits or "0"
+
+
+def initiate_answered(turn: Turn, endpoint: str, sid: str, iq: Optional[Any]) -> None:
+    """The answer to a session-initiate; none counts as success (J-371 to J-373)."""
+    participant = turn.state.participants.get(endpoint)
+    if participant is None or participant.sid != sid or iq is None or iq.type != "error":
+        return
+    error = iq.error
+    turn.log.warning("Terminating %s, reason: general-error, it refused the session-initiate: %s %s", endpoint,
+                     error.condition, error.text)
+    terminate(turn, participant, "general-error", "jingle session failed")
+    end_session(turn, participant)
+    bridge_session.expire(turn, endpoint)
+    participant.phase = ENDED
+
+
+def terminate(turn: Turn, participant: Participant, reason: str, text: str) -> None:
+    """Tell the client that its session is over (J-128), if it has one."""
+    if participant.sid:
+        turn.request("terminate", participant.jid, "set", write_session_terminate(participant.sid, reason, text),
+                     participant.endpoint)
+
+
+def end_session(turn: Turn, participant: Participant, left: bool = False) -> None:
+    """Forget the participant's Jingle session and its sources; the others are told unless it left (J-722)."""
+    state = turn.state
+    if participant.sid:
+        state.sids.pop(participant.sid, None)
+        participant.refused_sids = participant.refused_sids[-3:] + [participant.sid]
+        participant.sid = ""
+    participant.update = ""
+    dropped = state.sources.drop(participant.endpoint)
+    if left:
+        state.log.forget(participant.endpoint)
+    elif dropped:
+        updates.changed(turn, participant.endpoint, dropped)
+
+
+def reinvite(turn: Turn, endpoints: List[str]) -> None:
+    """These participants lost their endpoint: new invitations for all, none waiting for another (J-811, B-820)."""
+    participants = [turn.state.participants[e] for e in endpoints if e in turn.state.participants]
+    for participant in participants:  # all are terminated first (J-813)
+        if participant.phase in (OFFERED, ACTIVE):
+            terminate(turn, participant, "success", "moving")
+        end_session(turn, participant)
+        participant.phase = WAITING
+    for participant in participants:
+        begin(turn, participant)
+
+
+def after_reconnect(turn: Turn) -> None:
+    """The stream is new: offers that were on their way are made anew (DESIGN, "Coming back, refused")."""
+    lost = [row.endpoint for row in turn.state.requests.values() if row.kind == "initiate"]
+    turn.state.requests.clear()
+    bridge_session.after_reconnect(turn)
+    for endpoint in lost:
+        bridge_session.expire(turn, endpoint)
+    reinvite(turn, lost)
+
+
+def bridge_gone(turn: Turn, bridge: str, reason: str) -> None:
+    """A bridge left or must not be used any more: its participants move (B-801, B-803, B-804)."""
+    session: Optional[BridgeSession] = turn.state.bridges.get(bridge)
+    if session is not None:
+        endpoints = bridge_session.close(turn, session, tell=turn.around.bridges.get(bridge) is not None)
+        turn.log.warning("Leaving bridge %s with %d participants: %s", bridge, len(endpoints), reason)
+        reinvite(turn, endpoints)

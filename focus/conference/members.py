@@ -1,0 +1,114 @@
+"""Members of the room, as their presences tell (C-6, C-7)."""
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from focus.bridge import session as bridge_session
+from focus.conference import ending, inviting, roles
+from focus.conference.state import JOINED, Member
+from focus.conference.turn import Turn
+from focus.stanzas.member import read_member
+from focus.stanzas.muc import STATUS_KICKED, VISITOR
+from focus.values.addresses import resource
+
+MAX_MEMBERS = 5000
+
+
+def presence(turn: Turn, stanza: Any) -> None:
+    """A presence of an occupant that isn't us."""
+    nick = resource(stanza.from_)
+    if turn.state.phase != JOINED:
+        _note(turn, nick, stanza)
+    elif stanza.type == "unavailable":
+        if nick in turn.state.members:
+            _left_by(turn, nick, stanza)
+    elif stanza.type == "" and nick:
+        if nick in turn.state.members:
+            _changed(turn, turn.state.members[nick], stanza)
+        else:
+            _joined(turn, nick, stanza)
+
+
+def _note(turn: Turn, nick: str, stanza: Any) -> None:
+    """While we are on the way in, occupants are noted for later (C-412)."""
+    if stanza.type == "unavailable":
+        turn.state.present.pop(nick, None)
+    elif stanza.type == "" and nick and len(turn.state.present) < MAX_MEMBERS:
+        turn.state.present[nick] = stanza
+
+
+def _joined(turn: Turn, nick: str, stanza: Any) -> None:
+    state = turn.state
+    if len(state.members) >= MAX_MEMBERS:
+        turn.log.warning("Ignoring member %s: the room has %d already", nick, MAX_MEMBERS)
+        return
+    state.joins += 1
+    member = Member(nick, stanza.from_, read_member(stanza), state.joins)
+    state.members[nick] = member
+    turn.cancel("initial")
+    turn.cancel("empty")
+    state.answered_at = float("-inf")
+    turn.log.info("Member joined: %s stats-id=%s region=%s", nick, member.info.stats_id, member.info.region)
+    if state.owner is None:
+        roles.elect(turn)
+    if inviting.is_invitable(member):
+        features = turn.around.discover(state.room, member.info, stanza.from_)
+        if features is not None:
+            member.features = features
+    else:
+        turn.log.warning("Member %s isn't invited: its nickname can't be an endpoint id, or it is a visitor", nick)
+    inviting.consider(turn)
+
+
+def _changed(turn: Turn, member: Member, stanza: Any) -> None:
+    info = read_member(stanza, member.info)
+    if info is member.info or info == member.info:
+        return
+    was, old_jid = member.role, member.info.real_jid
+    if old_jid is not None and info.real_jid is not None and info.real_jid != old_jid:
+        left(turn, member.nick, "replaced by another client", check_end=False)  # C-606
+        _joined(turn, member.nick, stanza)
+        return
+    if was == VISITOR and info.role != VISITOR:
+        left(turn, member.nick, "became a participant", check_end=False)  # C-605
+        _joined(turn, member.nick, stanza)
+        return
+    if info.role == VISITOR and was != VISITOR:
+        info = info._replace(role=was)
+    member.info = info
+    if info.role != was:
+        roles.changed(turn, member, was)
+
+
+def _left_by(turn: Turn, nick: str, stanza: Any) -> None:
+    kicked = STATUS_KICKED in stanza.status_codes
+    turn.log.info("Member %s: %s", "kicked" if kicked else "left", nick)
+    switching = stanza.status == "switch_room"
+    left(turn, nick, "", check_end=False)
+    if not turn.state.members and switching:
+        turn.after("initial", turn.around.config.initial_timeout)  # it went to a breakout room (C-812)
+    else:
+        ending.check(turn)
+
+
+def left(turn: Turn, nick: str, why: str, check_end: bool = True) -> None:
+    """A member has left: no stanza tells anybody, its endpoint is expired (C-701, J-125)."""
+    state = turn.state
+    state.members.pop(nick, None)
+    if why:
+        turn.log.info("Member left: %s (%s)", nick, why)
+    participant = state.participants.pop(nick, None)
+    if participant is not None:
+        inviting.end_session(turn, participant, left=True)
+        bridge_session.expire(turn, nick)
+    roles.left(turn, nick)
+    if check_end:
+        ending.check(turn)
+
+
+def reconcile(turn: Turn, present: Dict[str, Any]) -> None:
+    """We are in the room (again): who isn't there any more has left, the others are as they say (C-416, C-712)."""
+    for nick in [nick for nick in turn.state.members if nick not in present]:
+        left(turn, nick, "not in the room any more", check_end=False)
+    for stanza in present.values():
+        presence(turn, stanza)

@@ -1,0 +1,211 @@
+"""What participants ask for over Jingle, and the answer to each (J-5).
+
+Every request gets exactly one answer, in this turn, never after waiting for the bridge (J-501). What can't be read is
+refused before the session is looked up (J-506, J-507); a request from anyone but the session's own occupant is
+answered like one for a session that doesn't exist (J-106).
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional
+
+from focus.bridge import session as bridge_session
+from focus.conference import inviting, updates
+from focus.conference.state import ACTIVE, ENDED, OFFERED, Participant
+from focus.conference.turn import Turn
+from focus.conference.validation import SourceRefused
+from focus.stanzas.errors import Malformed, StanzaError, stanza_error
+from focus.stanzas.xml import NS_JINGLE_ERRORS
+from focus.values.sources import SourceSet
+
+UNKNOWN_SESSION = StanzaError("cancel", "item-not-found", "", (
+    "<unknown-session xmlns='%s'/>" % NS_JINGLE_ERRORS,))
+OUT_OF_ORDER = StanzaError("wait", "unexpected-request", "the session is accepted already", (
+    "<out-of-order xmlns='%s'/>" % NS_JINGLE_ERRORS,))
+GONE = StanzaError("cancel", "gone", "session ended")
+UNSUPPORTED = ("session-initiate", "content-add", "content-accept", "content-reject", "content-remove",
+               "content-modify", "description-info", "security-info", "transport-replace")
+"""Jingle actions that exist and that nobody sends to a focus (J-507)."""
+
+
+def received(turn: Turn, iq: Any) -> None:
+    """Answer one Jingle request of an occupant."""
+    request = iq.payload
+    if isinstance(request, Malformed):
+        turn.log.debug("Malformed Jingle request from %s: %s", iq.from_, request.text)
+        turn.refuse(iq, request.error)
+        return
+    handler = HANDLERS.get(request.action)
+    if iq.type != "set":
+        turn.refuse(iq, stanza_error("feature-not-implemented", "Jingle requests are of type set"))
+    elif request.action in UNSUPPORTED:
+        turn.refuse(iq, stanza_error("feature-not-implemented", "%s is not for the focus" % request.action))
+    elif handler is None:
+        turn.refuse(iq, stanza_error("bad-request", "missing or unknown action"))
+    else:
+        participant = turn.participant_of(request.sid, iq.from_)
+        if participant is None:
+            turn.refuse(iq, _ended_or_unknown(turn, request.sid, iq.from_))
+        else:
+            handler(turn, participant, iq, request)
+
+
+def _ended_or_unknown(turn: Turn, sid: str, jid: str) -> StanzaError:
+    for participant in turn.state.participants.values():
+        if participant.jid == jid and sid in participant.refused_sids:
+            return GONE
+    return UNKNOWN_SESSION
+
+
+def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """session-accept, and the transport-accept of old clients (J-521 to J-530, J-564)."""
+    if participant.phase == ACTIVE:
+        turn.refuse(iq, OUT_OF_ORDER)  # a healthy session survives a request that comes twice (J-527)
+        return
+    participant.phase = ACTIVE  # before the sources: the queued updates go out with this turn (J-111)
+    try:
+        added = _add(turn, participant, request.sources)
+    except SourceRefused as refused:
+        turn.log.warning("Rejecting session-accept of %s: %s", participant.endpoint, refused)
+        turn.refuse(iq, stanza_error("bad-request", str(refused)))
+        inviting.end_session(turn, participant)
+        bridge_session.expire(turn, participant.endpoint)
+        participant.phase = ENDED
+        return
+    participant.attempts = 0
+    transport = request.transport
+    if transport is not None and not transport.says_something:
+        transport = None  # a gateway that sent its credentials before with transport-info
+    bridge_session.update(turn, participant.endpoint, transport=transport,
+                          sources=True, last_n=request.initial_last_n)
+    updates.accepted(turn, participant)
+    turn.result(iq)
+    turn.log.debug("%s accepted with %d sources", participant.endpoint, len(added.sources))
+
+
+def source_add(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """source-add (J-531, J-532): all or nothing, the bridge gets the whole set."""
+    if request.sources:
+        limit = _sender_limit(turn, participant, request.sources)
+        if limit is not None:
+            turn.refuse(iq, limit)
+            return
+        try:
+            _add(turn, participant, request.sources)
+        except SourceRefused as refused:
+            turn.log.warning("Rejecting source-add: of %s: %s", participant.endpoint, refused)
+            turn.refuse(iq, stanza_error("bad-request", str(refused)))
+            return
+        bridge_session.update(turn, participant.endpoint, sources=True)
+    turn.result(iq)
+
+
+def source_remove(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """source-remove (J-533)."""
+    if request.sources:
+        before = turn.state.sources.get(participant.endpoint)
+        try:
+            turn.state.sources.remove(participant.endpoint, request.sources)
+        except SourceRefused as refused:
+            turn.log.warning("Rejecting source-remove: of %s: %s", participant.endpoint, refused)
+            turn.refuse(iq, stanza_error("bad-request", str(refused)))
+            return
+        updates.changed(turn, participant.endpoint, before)
+        bridge_session.update(turn, participant.endpoint, sources=True)
+    turn.result(iq)
+
+
+def _add(turn: Turn, participant: Participant, sources: SourceSet) -> SourceSet:
+    before = turn.state.sources.get(participant.endpoint)
+    added = turn.state.sources.add(participant.endpoint, sources)
+    if added:
+        updates.changed(turn, participant.endpoint, before)
+    return added
+
+
+def _sender_limit(turn: Turn, participant: Participant, sources: SourceSet) -> Optional[StanzaError]:
+    """The refusal when too many send already (J-651; the requester isn't counted)."""
+    config = turn.around.config
+    for media, limit in (("audio", config.max_audio_senders), ("video", config.max_video_senders)):
+        if any(source.media == media for source in sources.sources) and limit < len(turn.state.members):
+            senders = sum(1 for member in turn.state.members.values()
+                          if member.nick != participant.endpoint and member.is_sending(media))
+            if senders >= limit:
+                return stanza_error("resource-constraint", "%d %s senders are the limit" % (limit, media))
+    return None
+
+
+def session_info(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """session-info: an old client's report that ICE failed; everything else is taken note of (J-541 to J-544)."""
+    bridge = request.bridge_session
+    if bridge is not None and bridge.ice_restart:
+        turn.refuse(iq, stanza_error("feature-not-implemented", "ask with session-terminate and restart"))
+        return
+    turn.result(iq)
+    if request.ice_state == "failed" and bridge is not None and bridge.id == participant.bridge_session:
+        turn.log.warning("%s reports that ICE failed", participant.endpoint)
+        bridge_session.expire(turn, participant.endpoint)
+        inviting.reinvite(turn, [participant.endpoint])
+
+
+def session_terminate(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """session-terminate: the client leaves the call or wants a new session (J-551 to J-557)."""
+    bridge = request.bridge_session
+    restart = bridge is not None and bridge.restart
+    turn.log.info("Received session-terminate, bsId=%s restartRequested=%s from %s: %s %s",
+                  bridge.id if bridge is not None else None, restart, participant.endpoint, request.reason,
+                  request.reason_text)
+    if bridge is not None and bridge.id != participant.bridge_session:
+        turn.refuse(iq, stanza_error("item-not-found", "this is not the participant's bridge session"))
+        return
+    inviting.end_session(turn, participant)
+    bridge_session.expire(turn, participant.endpoint)
+    participant.phase = ENDED
+    if not restart:
+        turn.result(iq)
+    elif _restart_allowed(turn, participant):
+        turn.result(iq)
+        inviting.begin(turn, participant)
+    else:
+        turn.log.warning("Rate limiting restart request. (%s)", participant.endpoint)
+        turn.refuse(iq, stanza_error("resource-constraint", "too many restarts"))
+
+
+def _restart_allowed(turn: Turn, participant: Participant) -> bool:
+    """The participant's budget of restarts (J-556); a granted one is counted."""
+    config = turn.around.config
+    recent = [t for t in participant.restarts if turn.now - t < config.restart_interval]
+    if len(recent) >= config.restart_max_requests or (
+            recent and turn.now - recent[-1] < config.restart_min_interval):
+        return False
+    participant.restarts = recent + [turn.now]
+    return True
+
+
+def transport_info(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """transport-info goes to the bridge as it is, also before the accept (J-561 to J-566)."""
+    if request.transport is None:
+        turn.refuse(iq, stanza_error("bad-request", "no ICE-UDP transport"))
+        return
+    bridge_session.update(turn, participant.endpoint, transport=request.transport)
+    turn.result(iq)
+
+
+def transport_reject(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
+    """transport-reject of old clients: noted (J-564)."""
+    turn.log.info("%s rejected a transport: %s", participant.endpoint, request.reason)
+    turn.result(iq)
+
+
+HANDLERS: Dict[Optional[str], Callable[[Turn, Participant, Any, Any], None]] = {
+    "session-accept": accept,
+    "transport-accept": accept,
+    "session-info": session_info,
+    "session-terminate": session_terminate,
+    "transport-info": transport_info,
+    "transport-reject": transport_reject,
+    "source-add": source_add,
+    "addsource": source_add,
+    "source-remove": source_remove,
+    "removesource": source_remove,
+}
+__all__ = ["OFFERED", "received"]

@@ -1,0 +1,243 @@
+"""What a conference knows: one plain object made of rows.
+
+Nothing here does anything. Each class is a row keyed by its entity, so that a journal can write exactly the rows that
+changed; only ``turn`` and the modules that decide (``asking``, ``members``, ``inviting``, ``session``, …) change them,
+and only inside the conference's own greenlet.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
+
+from focus.conference.offer import Features
+from focus.conference.signalling import SourceLog
+from focus.conference.validation import SourceTable
+from focus.values.media import MediaDescription
+from focus.values.sources import EMPTY_SOURCES, SourceSet
+from focus.values.transport import Transport
+
+
+@dataclass
+class Asker:
+    """A client whose conference request waits for the answer (C-222)."""
+
+    connection: str
+    request: Any
+    """The request as received, for its addresses and id (C-102)."""
+    since: float
+    """Monotonic seconds."""
+
+
+@dataclass
+class Member:
+    """An occupant of the room, keyed by nickname (C-601)."""
+
+    nick: str
+    jid: str
+    """Occupant JID."""
+    info: Any
+    """What its last presence said, a ``stanzas.member.MemberInfo``."""
+    order: int
+    """Rises with every join: who came first (M-222)."""
+    features: Optional[Features] = None
+    """None until discovered (C-640) or given up (C-641)."""
+    granted_at: float = float("-inf")
+    """Monotonic seconds of our last ownership grant (M-213: one a minute)."""
+    renounced: bool = False
+    """Was owner by our grant and is not any more (M-225): not elected again."""
+    @property
+    def role(self) -> str:
+        """``owner``, ``moderator``, ``participant`` or ``visitor`` (C-604)."""
+        return str(self.info.role)
+
+    def is_sending(self, media: str) -> bool:
+        """Whether its presence says that it sends unmuted ``audio`` or ``video`` (C-634)."""
+        return not (self.info.audio_muted if media == "audio" else self.info.video_muted)
+
+
+NICK = "focus"
+"""Our nickname in every room, whatever the account is called (C-122)."""
+
+# Phases of a participant's way to media, in order.
+WAITING = "waiting"        # no bridge or endpoint yet; a retry is set
+ALLOCATING = "allocating"  # a bridge was asked
+OFFERED = "offered"        # session-initiate sent: Jingle PENDING (J-1.2)
+ACTIVE = "active"          # accepted
+ENDED = "ended"            # the session ended by the client or by its fault; no new one until it rejoins
+
+
+@dataclass
+class Participant:
+    """A member that is or shall be in the call, keyed by endpoint id = nickname (C-603)."""
+
+    endpoint: str
+    jid: str
+    phase: str = WAITING
+    invite: int = 0
+    """Number of the current invitation; answers that belong to an older one are dropped (K-134)."""
+    sid: str = ""
+    bridge_session: str = ""
+    """Id last told to the client in an offer (J-303)."""
+    features: Optional[Features] = None
+    media: Tuple[MediaDescription, ...] = ()
+    json: bool = True
+    rewriting: bool = False
+    signalled: int = 0
+    """Version of the source log this client has been told (J-711)."""
+    confirmed: int = 0
+    """The version it was told by the last update it answered."""
+    update: str = ""
+    """Id of the source update it has not answered, empty if none."""
+    flush_at: float = 0.0
+    """Monotonic seconds before which no update is sent (J-713)."""
+    refused_sids: List[str] = field(default_factory=list)
+    """Ended sessions of this participant, for J-504; the last few."""
+    restarts: List[float] = field(default_factory=list)
+    """Monotonic times of accepted restart requests (J-556)."""
+    attempts: int = 0
+    """Failed invitations in a row (B-641)."""
+    excluded: Optional[str] = None
+    """Bridge that refused this participant's request and isn't asked for it again (K-471)."""
+
+
+@dataclass
+class Endpoint:
+    """A participant's endpoint on a bridge, as far as it is known to us."""
+
+    id: str
+    invite: int
+    created: bool = False
+    """The bridge has confirmed it."""
+    asked: bool = False
+    """The creating request left."""
+    sctp: bool = False
+    transport: Optional[Transport] = None
+    """The client's, last heard."""
+    send_transport: bool = False
+    """It is to be sent with the next update."""
+    send_sources: bool = False
+    """The full source set is to be sent with the next update."""
+    last_n: Optional[int] = None
+    repeated: bool = False
+    """An update's time-out was answered by a repetition already (K-480)."""
+
+
+# Phases of a conference on one bridge.
+NEW = "new"            # nothing sent yet
+CREATING = "creating"  # the creating request is out, everything else waits for its answer (K-132)
+READY = "ready"
+
+
+@dataclass
+class BridgeSession:
+    """This conference on one bridge, keyed by the bridge's occupant JID (B-601)."""
+
+    bridge: str
+    id: str
+    """Random UUID, the ``bridge-session`` of the offers; never sent to the bridge (B-602)."""
+    region: Optional[str]
+    phase: str = NEW
+    feedback: SourceSet = EMPTY_SOURCES
+    """The bridge's own sources (J-363)."""
+    endpoints: Dict[str, Endpoint] = field(default_factory=dict)
+    expired: List[str] = field(default_factory=list)
+    """Endpoints to be expired with the next request."""
+    expiring: Dict[str, float] = field(default_factory=dict)
+    """Endpoints whose expiry is under way, with the time (monotonic seconds) at which it is no longer waited for."""
+    clears: int = 0
+    """How often a conference of an earlier focus was cleared away for this session (B-645)."""
+    internal_errors: int = 0
+
+
+@dataclass
+class Clearing:
+    """An expired conference on a bridge whose answer is awaited before the next creation there (B-645)."""
+
+    bridge: str
+    until: float
+    """Monotonic seconds at which the creation may go on without the answer."""
+    pause: float = 0.0
+    """Seconds to wait on after the answer: a bridge answers just before it removes the conference (B-645)."""
+
+
+@dataclass
+class Request:
+    """A request in flight, keyed by its id; what its answer means is decided by ``kind``."""
+
+    id: str
+    kind: str
+    to: str
+    endpoint: str = ""
+    invite: int = 0
+    session: str = ""
+    """Bridge session id, Jingle sid or lane the answer belongs to: guards against late ones (K-480)."""
+
+
+@dataclass
+class LaneRow:
+    """Names an exchange that waits for the network; a lane is born from it (``focus.lanes``)."""
+
+    id: str
+    kind: str
+    args: Dict[str, Any]
+
+
+@dataclass
+class Published:
+    """Our presence in the room: the whole state, sent whole (C-501)."""
+
+    etherpad: str
+    properties: Dict[str, str]
+    bridge_not_available: bool = False
+    sent: Optional[str] = None
+    """The presence last sent, serialised; None before the join."""
+    sent_at: float = float("-inf")
+
+
+# Phases of the conference.
+JOINING = "joining"
+JOINED = "joined"
+OVER = "over"
+
+
+@dataclass
+class ConferenceState:
+    """All that is known about one conference, keyed by its room JID (C-401)."""
+
+    room: str
+    number: int
+    """Distinguishes conferences that had the same room, one after the other."""
+    created_at: float
+    properties: Dict[str, str]
+    """Of the creating request (C-203)."""
+    published: Published
+    phase: str = JOINING
+    meeting_id: str = ""
+    whois_anyone: bool = False
+    is_owner: bool = False
+    is_breakout: bool = False
+    join_attempt: int = 0
+    present: Dict[str, Any] = field(default_factory=dict)
+    """Presences of occupants seen during a (re)join, by nickname, to be handled when it is complete (C-412)."""
+    askers: List[Asker] = field(default_factory=list)
+    answered_at: float = float("-inf")
+    """When a request was last answered ``ready`` to somebody who has not been seen to join since (C-816)."""
+    members: Dict[str, Member] = field(default_factory=dict)
+    joins: int = 0
+    invites: int = 0
+    """Counts invitations, so that no two of this conference have the same number."""
+    participants: Dict[str, Participant] = field(default_factory=dict)
+    sids: Dict[str, str] = field(default_factory=dict)
+    """Jingle sid to endpoint id, current sessions only."""
+    bridges: Dict[str, BridgeSession] = field(default_factory=dict)
+    clearing: Dict[str, Clearing] = field(default_factory=dict)
+    drops: Dict[str, List[float]] = field(default_factory=dict)
+    """Per bridge, times at which its session was dropped for an error (B-643)."""
+    sources: SourceTable = field(default_factory=SourceTable)
+    log: SourceLog = field(default_factory=SourceLog)
+    requests: Dict[str, Request] = field(default_factory=dict)
+    lanes: Dict[str, LaneRow] = field(default_factory=dict)
+    timers: Dict[str, float] = field(default_factory=dict)
+    owner: Optional[str] = None
+    """Nickname of the remembered owner (M-220)."""
+    no_bridge_since: Optional[float] = None

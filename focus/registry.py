@@ -1,0 +1,190 @@
+"""The conferences there are, by room; how one is begun, found, woken and forgotten.
+
+Everything here runs in the ticker or in a turn; look-up and creation are one step (C-401).
+"""
+from __future__ import annotations
+
+import heapq
+import itertools
+import uuid
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from focus.bridge.pool import PoolEvent
+from focus.conference import joining, messages
+from focus.conference.conference import Conference
+from focus.conference.state import ConferenceState, LaneRow, Published
+from focus.conference.turn import Surroundings, Turn
+from focus.conference.validation import SourceTable
+from focus.limits import Allowed, CreationLimit
+from focus.stanzas.conference_iq import ConferenceAnswer, write_conference_answer
+from focus.stanzas.errors import stanza_error
+from focus.stanzas.focus_presence import SUPPORT_TERMINATE_RESTART
+from focus.stanzas.stanza import write_error, write_result
+from focus.tick import Floor, Mailbox
+from focus.values.addresses import bare, domain, local, real_sender
+from focus.values.rooms import JoinOutcome
+
+GONE = JoinOutcome(error="disconnected")
+
+
+class Conferences:
+    """All conferences of the process.
+
+    Args:
+        around: what every conference is given.
+        start_lane: ``start_lane(kind, arguments, done, lost)``.
+        context: makes a logger that carries the fields given.
+    """
+
+    def __init__(self, config: Any, floor: Floor, start_lane: Callable[..., None],
+                 context: Callable[..., Any]) -> None:
+        self._config = config
+        self._floor = floor
+        self._start_lane = start_lane
+        self._context = context
+        self.around: Surroundings
+        self._by_room: Dict[str, Conference] = {}
+        self._numbers = itertools.count(1)
+        self._limit = CreationLimit()
+        self._wakes: List[Tuple[float, int, Conference]] = []
+        self._wake_at: Dict[Conference, float] = {}
+        self._sequence = itertools.count()
+        self.created = 0
+
+    def __len__(self) -> int:
+        return len(self._by_room)
+
+    def __iter__(self) -> Iterator[Conference]:
+        return iter(list(self._by_room.values()))
+
+    def get(self, room: str) -> Optional[Conference]:
+        """The conference of a room, by its bare JID."""
+        return self._by_room.get(room)
+
+    # --- requests --------------------------------------------------------------------------------------------
+
+    def is_ours(self, room: str) -> bool:
+        """Whether the room's domain belongs to us (C-214, C-215, and U-95 without a configured one)."""
+        host, config = domain(room), self._config
+        muc = config.conference_muc
+        first, _, rest = muc.partition(".")
+        if host == muc:
+            return True
+        if host.startswith(first + ".") and host.endswith("." + rest) and host.count(".") == muc.count(".") + 1:
+            return True  # a tenant's: one label after the first
+        if config.conference_muc_configured or not host.endswith("." + config.domain):
+            return False
+        return (host not in (config.user_domain, domain(config.brewery_jid)) and not host.startswith("lobby.")
+                and not host.endswith("." + config.user_domain))
+
+    def ask(self, room: str, asked: messages.Asked) -> None:
+        """A client asks for this room, which is ours: the conference answers, a new one if need be (C-220)."""
+        conference = self._by_room.get(room)
+        if conference is None:
+            sender = bare(real_sender(asked.iq.from_, self._config.client_proxy))
+            allowed = self._limit.ask(sender, self.around.now())
+            if allowed is not Allowed.YES:
+                self._put_off(room, asked, allowed)
+                return
+            conference = self._create(room, asked.properties)
+        conference.mailbox.post(asked)
+
+    def _put_off(self, room: str, asked: messages.Asked, allowed: Allowed) -> None:
+        sender = None if asked.connection == "client" else asked.iq.to
+        if allowed is Allowed.NO:
+            answer = write_error(asked.iq, stanza_error("resource-constraint", "too many new conferences"), sender)
+        else:
+            answer = write_result(asked.iq, write_conference_answer(ConferenceAnswer(
+                room=room, ready=False, focusjid=bare(self.around.own_jid()))), sender)
+        self.around.send(asked.connection, answer)
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    def _create(self, room: str, properties: Dict[str, str]) -> Conference:
+        config = self._config
+        etherpad = uuid.uuid4().hex if config.shared_document_use_random_name else local(room)
+        state = ConferenceState(
+            room=room, number=next(self._numbers), created_at=self.around.now(), properties=properties,
+            published=Published(etherpad, {SUPPORT_TERMINATE_RESTART: "true"}),
+            sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user))
+        log = self._context(room=room)
+        conference = Conference(state, self.around, Mailbox(self._floor), log, self._lane, self._set_wake, self._ended)
+        self._by_room[room] = conference
+        self.created += 1
+        begin = Turn(state, self.around, log)
+        joining.begin(begin)
+        conference.start()
+        for row in begin.spawn:
+            self._lane(conference, row)
+        return conference
+
+    def _lane(self, conference: Conference, row: LaneRow) -> None:
+        self._start_lane(row.kind, row.args,
+                         lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE)
+
+    def expect_for(self, room: str) -> Callable[[str, Optional[Any]], None]:
+        """Where an answer to a request of this room's conference goes."""
+        mailbox = self._by_room[room].mailbox
+
+        def deliver(request_id: str, iq: Optional[Any]) -> None:
+            mailbox.post(messages.Answered(request_id, iq))
+
+        return deliver
+
+    def _ended(self, conference: Conference) -> None:
+        if self._by_room.get(conference.state.room) is conference:
+            del self._by_room[conference.state.room]
+
+    # --- what concerns many ----------------------------------------------------------------------------------
+
+    def bridge_event(self, event: PoolEvent) -> None:
+        """A bridge came, went or can be used again."""
+        message: Any = {"usable": messages.BridgeUsable(event.bridge), "known": messages.BridgeKnown(event.bridge),
+                        "lost": messages.BridgeLost(event.bridge, event.reason)}[event.kind]
+        for conference in self._by_room.values():
+            if event.kind == "usable" or event.bridge in conference.state.bridges:
+                conference.mailbox.post(message)
+
+    def features_found(self, room: str, nick: str, jid: str, features: Optional[Any]) -> None:
+        """Discovery of a member ended."""
+        conference = self._by_room.get(room)
+        if conference is not None:
+            conference.mailbox.post(messages.FeaturesFound(nick, jid, features))
+
+    def connected(self, resumed: bool) -> None:
+        """The stream is up again."""
+        for conference in self._by_room.values():
+            conference.mailbox.post(messages.ConnectionBack(resumed))
+
+    def stop(self, reason: str) -> None:
+        """End all conferences."""
+        for conference in self:
+            conference.mailbox.post(messages.Stop(reason))
+
+    # --- timers ----------------------------------------------------------------------------------------------
+
+    def _set_wake(self, conference: Conference, when: Optional[float]) -> None:
+        if when is None:
+            self._wake_at.pop(conference, None)
+        elif self._wake_at.get(conference) != when:
+            self._wake_at[conference] = when
+            heapq.heappush(self._wakes, (when, next(self._sequence), conference))
+
+    def next_wake(self) -> Optional[float]:
+        """Monotonic seconds of the earliest timer of any conference."""
+        wakes = self._wakes
+        while wakes and self._wake_at.get(wakes[0][2]) != wakes[0][0]:
+            heapq.heappop(wakes)
+        return wakes[0][0] if wakes else None
+
+    def wake(self, now: float) -> None:
+        """Wake the conferences with a timer that is due."""
+        while True:
+            when = self.next_wake()
+            if when is None or when > now:
+                return
+            conference = heapq.heappop(self._wakes)[2]
+            self._wake_at.pop(conference, None)
+            conference.mailbox.post(messages.Wake())
+
+

@@ -1,0 +1,226 @@
+"""What runs: the parts built from a configuration, started in order, stopped in the reverse one."""
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import time
+from typing import Any, Callable, Dict, List, Optional, Union
+
+import gevent
+from gevent.event import Event
+
+from focus import __version__, log
+from focus.bridge.brewery import Brewery
+from focus.bridge.pool import Bridges
+from focus.clock import Clock
+from focus.conference.state import Request
+from focus.conference.turn import Surroundings
+from focus.features import FeatureFinder
+from focus.lanes import Lanes
+from focus.registry import GONE, Conferences
+from focus.requests import Requests
+from focus.router import CLIENT, Parts, Router, TimersDue
+from focus.stanzas.caps import write_caps
+from focus.stanzas.disco import focus_caps
+from focus.stanzas.stanza import write_presence
+from focus.tick import Floor, Inbox, Outbox, Ticker
+from focus.xmpp.arrivals import Connected, Disconnected
+from focus.xmpp.client import Client
+from focus.xmpp.component import Component
+from focus.xmpp.rooms import LANES
+
+LOG = logging.getLogger(__name__)
+STOP_WITHIN = 3.0
+"""Seconds a stop may take to end the conferences."""
+
+
+class Ids:
+    """IQ ids, unique over all processes of the focus: an epoch of random bits, and a number (DESIGN, "Coming back")."""
+
+    def __init__(self) -> None:
+        self._epoch = secrets.token_hex(4)
+        self._number = 0
+
+    def __call__(self) -> str:
+        self._number += 1
+        return "%s-%x" % (self._epoch, self._number)
+
+
+class Service:
+    """The focus as a process.
+
+    Args:
+        config: a ``focus.config.Config``.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._inbox = Inbox()
+        self._floor = Floor()
+        self._outbox = Outbox()
+        self._connections: Dict[str, Any] = connections(config, self._inbox)
+        self._now: Callable[[], float] = time.monotonic
+        self._stopping = Event()
+        self._build()
+
+    def _build(self) -> None:
+        config, now, ids = self._config, self._now, Ids()
+        self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
+        self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
+        self.bridges = Bridges()
+        self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
+        self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
+        self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
+                               self.conferences.bridge_event)
+        self.conferences.around = Surroundings(
+            config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
+            expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
+            connected=self._is_connected, tell=self.conferences.bridge_event)
+        router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
+                              self._send, self._on_connection, self._on_timers))
+        self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit)
+        self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
+        self._next_check = now() + config.health_checks_interval
+        self._up = False
+
+    # --- what the parts are given ----------------------------------------------------------------------------
+
+    def _send(self, connection: str, stanza: str) -> None:
+        self._outbox.add(self._connections[connection], stanza)
+
+    def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
+        self.requests.expect(connection, request.id, request.to, self.conferences.expect_for(room), seconds)
+
+    def _enter_brewery(self, args: Dict[str, Any], done: Callable[[Any], None]) -> None:
+        self._lanes.start("join", args, done, GONE)
+
+    def _own_jid(self) -> str:
+        return self._connections[CLIENT].jid or self._config.user_jid or ""
+
+    def _is_connected(self) -> bool:
+        return self._up
+
+    # --- what happens in a tick ------------------------------------------------------------------------------
+
+    def _on_connection(self, event: Union[Connected, Disconnected, _Stopping]) -> None:
+        if isinstance(event, _Stopping):
+            self.conferences.stop("the focus is stopping")
+            event.stopped.set()
+            return
+        if event.connection is not self._connections[CLIENT]:
+            return  # a component has no state: its requests are answered after it is back
+        if isinstance(event, Disconnected):
+            self._up = False
+            self.requests.disconnected()
+            if not event.will_resume:
+                self._lanes.disconnected()
+                self._features.disconnected()
+            return
+        self._up = True
+        self.requests.connected(event.resumed)
+        if not event.resumed:
+            self._lanes.disconnected()
+            self._features.disconnected()
+            self._greet()
+        self.brewery.connected(event.resumed)
+        self.conferences.connected(event.resumed)
+
+    def _greet(self) -> None:
+        """After a fresh login: the presence that makes us reachable, the proxy included (C-106, C-1004)."""
+        self._send(CLIENT, write_presence(None, payload_xml=write_caps(focus_caps())))
+        if self._config.client_proxy:
+            self._send(CLIENT, write_presence(self._config.client_proxy, type="subscribed"))
+
+    def _on_timers(self) -> None:
+        now = self._now()
+        if now >= self._next_check:
+            self._next_check = now + self._config.health_checks_interval
+            if self._up and self._config.health_checks_enabled:
+                self.brewery.check()
+        if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
+            self.brewery.enter()
+        self.requests.due(now)
+        self.conferences.wake(now)
+
+    def _on_commit(self) -> None:
+        times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(), self._next_check,
+                                        self.brewery.retry_at if self._up else None]
+        self._clock.set(min(t for t in times if t is not None))
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything; connections are made in the background and for ever."""
+        LOG.info("Starting Jicofo. (version %s, domain %s)", __version__, self._config.domain)
+        ticker = self._ticker.start()
+        ticker.link_exception(self._ticker_died)
+        self._clock.start()
+        self._inbox.put(TimersDue())  # the first tick sets the clock
+        for connection in self._connections.values():
+            connection.start()
+
+    def _ticker_died(self, greenlet: Any) -> None:
+        LOG.critical("The ticker died (%r); nothing works without it, the process ends", greenlet.exception)
+        self.status = 1
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Ask for the end; may be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> int:
+        """Run until told to stop; returns the exit status."""
+        self.status = 0
+        self.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self.stop)
+        gevent.signal_handler(signal.SIGHUP, log.reopen)
+        self._stopping.wait()
+        if self.status == 0:
+            self._wind_up()
+        for connection in self._connections.values():
+            connection.stop()
+        LOG.info("Jicofo has been stopped, exiting with exit code %d", self.status)
+        return self.status
+
+    def _wind_up(self) -> None:
+        """End the calls: bridges expire them and rooms see us leave (C-820)."""
+        if not self._up:
+            return
+        with gevent.Timeout(STOP_WITHIN, False):
+            stopped = Event()
+            self._inbox.put(_Stopping(self.conferences, stopped))
+            stopped.wait()
+            while len(self.conferences) or self._connections[CLIENT].queued_bytes:
+                gevent.sleep(0.02)
+
+
+def connections(config: Any, inbox: Inbox) -> Dict[str, Any]:
+    """The configured connections, by name: the focus user's, and with a secret the component's."""
+    built: Dict[str, Any] = {CLIENT: Client(
+        inbox, user=config.user_name, domain=config.login_domain, password=config.user_password or "",
+        resource=config.resource, host=config.host, port=config.client_port, use_srv=config.use_srv,
+        use_tls=config.use_tls, ca_file=config.ca_file,
+        disable_certificate_verification=config.disable_certificate_verification,
+        password_origin=str(config.source_of("user_password")), reply_timeout=config.reply_timeout,
+        stanza_size_limit=config.stanza_size_limit)}
+    if config.component_enabled:
+        built["component"] = Component(
+            inbox, domain=config.component_domain, secret=config.component_secret, host=config.component_host,
+            port=config.component_port, secret_origin=str(config.source_of("component_secret")),
+            reply_timeout=config.reply_timeout, stanza_size_limit=config.stanza_size_limit)
+    return built
+
+
+class _Stopping:
+    """An inbox item that ends the conferences, in a tick of its own."""
+
+    def __init__(self, conferences: Conferences, stopped: Event) -> None:
+        self.conferences = conferences
+        self.stopped = stopped
+
+
+def run(config: Any) -> int:
+    """Run the focus until a signal ends it; returns the exit status."""
+    return Service(config).run()

@@ -1,0 +1,196 @@
+"""The tick: what makes everything that was read, done and written one unit.
+
+A tick takes all stanzas the readers have gathered, in order, runs every turn and every lane they wake until all
+wait again, and only then writes the output and acknowledges the input, in one ``commit()`` (DESIGN, "The tick").
+So whatever leaves the process speaks of a state that is complete; a journal needs no other place than that commit.
+
+What belongs here: the order of things. What does not: what a stanza means (``router``) and what a conference does
+with it (``conference``). Invariants:
+
+* ``Floor.busy`` is the number of greenlets that have work in this tick; nothing is written while it is above zero.
+* Mail is posted only while a tick runs: timers, answers and connection events come through the inbox too.
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Deque, List
+
+from gevent import Greenlet
+from gevent.event import Event
+
+MAX_UNPROCESSED = 4 * 1024 * 1024
+"""Bytes of stanzas read but not yet handled at which the readers pause."""
+
+
+class Inbox:
+    """What arrives from outside, in order; readers fill it, the ticker empties it."""
+
+    def __init__(self, limit: int = MAX_UNPROCESSED) -> None:
+        self._items: Deque[Any] = deque()
+        self._limit = limit
+        self._filled = Event()
+        self._room = Event()
+        self._room.set()
+        self.unprocessed = 0
+        """Bytes put and not yet reported as done."""
+
+    def put(self, item: Any) -> None:
+        """Append one item; never blocks. An item's ``size`` (bytes) counts toward the limit."""
+        self._items.append(item)
+        size = getattr(item, "size", 0)
+        if size:
+            self.unprocessed += size
+            if self.unprocessed > self._limit:
+                self._room.clear()
+        self._filled.set()
+
+    def wait_for_room(self) -> None:
+        """Block the calling reader while too much is unprocessed."""
+        if not self._room.is_set():
+            self._room.wait()
+
+    def take(self) -> List[Any]:
+        """Everything that is there, waiting until there is something."""
+        self._filled.wait()
+        self._filled.clear()
+        items = list(self._items)
+        self._items.clear()
+        return items
+
+    def done(self, items: List[Any]) -> None:
+        """Report items taken as handled."""
+        for item in items:
+            self.unprocessed -= getattr(item, "size", 0)
+        if self.unprocessed <= self._limit:
+            self._room.set()
+
+
+class Floor:
+    """Counts the greenlets that have work in the running tick."""
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self._quiet = Event()
+
+    def enter(self) -> None:
+        """One more greenlet has work."""
+        self.busy += 1
+
+    def leave(self) -> None:
+        """A greenlet waits again."""
+        self.busy -= 1
+        if self.busy == 0:
+            self._quiet.set()
+
+    def wait_quiet(self) -> None:
+        """Block until every greenlet waits."""
+        while self.busy:
+            self._quiet.clear()
+            self._quiet.wait()
+
+
+class Mailbox:
+    """The messages for one owner greenlet, which takes all that has gathered as one turn."""
+
+    __slots__ = ("_awake", "_closed", "_event", "_floor", "_messages")
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._messages: List[Any] = []
+        self._event = Event()
+        self._awake = False
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def post(self, message: Any) -> None:
+        """Append one message; never blocks. After the owner's end it is dropped."""
+        if self._closed:
+            return
+        self._messages.append(message)
+        if not self._awake:
+            self._awake = True
+            self._floor.enter()
+            self._event.set()
+
+    def take(self) -> List[Any]:
+        """All messages that have gathered; waits while there are none. Called by the owner only."""
+        while not self._messages:
+            if self._awake:
+                self._awake = False
+                self._event.clear()
+                self._floor.leave()
+            self._event.wait()
+        messages, self._messages = self._messages, []
+        return messages
+
+    def close(self) -> None:
+        """The owner ends: it has no work any more, and what comes later is dropped."""
+        self._closed = True
+        self._messages = []
+        if self._awake:
+            self._awake = False
+            self._floor.leave()
+
+
+class Outbox:
+    """What the turns of a tick want to send, per connection, in the order it was decided."""
+
+    def __init__(self) -> None:
+        self._queued: dict[Any, List[str]] = {}
+
+    def add(self, connection: Any, stanza: str) -> None:
+        """Queue one serialised stanza for a connection."""
+        queue = self._queued.get(connection)
+        if queue is None:
+            queue = self._queued[connection] = []
+        queue.append(stanza)
+
+    def take(self) -> dict[Any, List[str]]:
+        """What is queued, leaving nothing."""
+        queued, self._queued = self._queued, {}
+        return queued
+
+
+class Ticker:
+    """Runs the ticks. ``dispatch`` is the router's: it hands one inbox item to whom it concerns."""
+
+    def __init__(self, inbox: Inbox, floor: Floor, outbox: Outbox, dispatch: Callable[[Any], None],
+                 on_commit: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._floor = floor
+        self._outbox = outbox
+        self._dispatch = dispatch
+        self._on_commit = on_commit
+        self.ticks = 0
+
+    def start(self) -> Greenlet:
+        """Run ticks in a greenlet until it is killed."""
+        return Greenlet.spawn(self.run)
+
+    def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            self.tick(self._inbox.take())
+
+    def tick(self, items: List[Any]) -> None:
+        """One tick over the items given."""
+        for item in items:
+            self._dispatch(item)
+        self._floor.wait_quiet()
+        self.commit(items)
+        self._inbox.done(items)
+        self.ticks += 1
+
+    def commit(self, items: List[Any]) -> None:
+        """Let the tick's output leave, then acknowledge its input (XEP-0198): the one place where either happens."""
+        self._on_commit()
+        for connection, stanzas in self._outbox.take().items():
+            connection.send([stanza.encode("utf-8") for stanza in stanzas])
+        handled: dict[Any, int] = {}
+        for item in items:
+            if getattr(item, "size", 0):
+                handled[item.connection] = handled.get(item.connection, 0) + 1
+        for connection, count in handled.items():
+            connection.acknowledge(count)

@@ -1,0 +1,276 @@
+"""A conference without a network: its turns are run by hand, with a clock of the test's own.
+
+What the conference sends is kept, parsed; what happens to it is given as XML, so the door is part of every test.
+"""
+from __future__ import annotations
+
+import itertools
+from typing import Any, Dict, List, Optional
+
+from lxml import etree
+
+from focus.bridge.pool import Bridges
+from focus.conference import joining, messages
+from focus.conference.conference import Conference
+from focus.conference.offer import Features
+from focus.conference.state import ConferenceState, Published, Request
+from focus.conference.turn import Surroundings, Turn
+from focus.config import load
+from focus.log import context
+from focus.stanzas.disco import focus_caps
+from focus.stanzas.stanza import parse_stanza
+from focus.tick import Floor, Mailbox
+from focus.values.rooms import JoinOutcome
+
+ROOM = "standup@conference.meet.example"
+FOCUS = "focus@auth.meet.example/focus"
+BRIDGE = "jvbbrewery@internal.auth.meet.example/jvb1"
+SECOND_BRIDGE = "jvbbrewery@internal.auth.meet.example/jvb2"
+CLIENT_FEATURES = Features(audio=True, video=True, sctp=True, rtx=True, tcc=True, remb=True, json_sources=True)
+JOINED = JoinOutcome(affiliation="owner", created=True, whois_anyone=True, meeting_id="meeting-1")
+
+COLIBRI = "jitsi:colibri2"
+JINGLE = "urn:xmpp:jingle:1"
+
+
+class Stats:
+    """Statistics of a bridge as the pool reads them."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(dict.fromkeys(
+            ("stress_level", "average_participant_stress", "graceful_shutdown", "shutting_down", "drain", "version",
+             "release", "region", "relay_id", "healthy", "current_timestamp")), **values)
+
+
+class Scene:
+    """One conference with everything around it scripted.
+
+    ``options`` are configuration flags without the dashes, such as ``min_participants=1``.
+    """
+
+    def __init__(self, bridges: int = 1, features: Optional[Features] = CLIENT_FEATURES, join: bool = True,
+                 properties: Optional[Dict[str, str]] = None, **options: Any) -> None:
+        flags = ["--domain=meet.example"] + ["--%s=%s" % pair for pair in options.items()]
+        self.config = load(flags, {})
+        self.now = 1000.0
+        self.up = True
+        self.features = features
+        self.sent: List[Any] = []
+        """Elements sent and not yet looked at."""
+        self.connections: List[str] = []
+        self.deadlines: Dict[str, Optional[float]] = {}
+        self.lanes: List[Any] = []
+        self.ended = False
+        self.told: List[Any] = []
+        """Bridge events for all conferences."""
+        self.wake_at: Optional[float] = None
+        self.bridges = Bridges()
+        for jid in (BRIDGE, SECOND_BRIDGE)[:bridges]:
+            self.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3"), None, self.now)
+        self._ids = itertools.count(1)
+        self._next_accept = itertools.count(1)
+        around = Surroundings(
+            config=self.config, codecs=self.config.codec, bridges=self.bridges, now=lambda: self.now,
+            new_id=lambda: "f%d" % next(self._ids), send=self._send, expect=self._expect,
+            discover=lambda room, info, jid: self.features, caps=focus_caps(), own_jid=lambda: FOCUS,
+            connected=lambda: self.up, tell=self.told.append)
+        self.state = ConferenceState(room=ROOM, number=1, created_at=self.now, properties=properties or {},
+                                     published=Published("standup", {"support-terminate-restart": "true"}))
+        self.conference = Conference(self.state, around, Mailbox(Floor()), context(room=ROOM),
+                                     lambda _, row: self.lanes.append(row), self._timer, self._end)
+        begin = Turn(self.state, around, context(room=ROOM))
+        joining.begin(begin)
+        self.lanes += begin.spawn
+        if join:
+            self.lane_done(JOINED)
+            self.sent.clear()
+
+    # --- what the conference sees ----------------------------------------------------------------------------
+
+    def _send(self, connection: str, stanza: str) -> None:
+        self.connections.append(connection)
+        self.sent.append(etree.fromstring("<stream xmlns='jabber:client'>%s</stream>" % stanza)[0])
+
+    def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
+        self.deadlines[request.id] = seconds
+
+    def _timer(self, _: Conference, when: Optional[float]) -> None:
+        self.wake_at = when
+
+    def _end(self, _: Conference) -> None:
+        self.ended = True
+
+    # --- what happens to it ----------------------------------------------------------------------------------
+
+    def mail(self, *mail: Any) -> Scene:
+        """One turn over these messages."""
+        self.conference.turn(list(mail))
+        return self
+
+    def pass_time(self, seconds: float) -> Scene:
+        """Let time pass, waking the conference at each timer on the way."""
+        end = self.now + seconds
+        while self.wake_at is not None and self.wake_at <= end and not self.ended:
+            self.now = max(self.now, self.wake_at)
+            self.mail(messages.Wake())
+        self.now = end
+        return self
+
+    def lane_done(self, outcome: Any) -> Scene:
+        """The oldest running lane ends."""
+        return self.mail(messages.LaneDone(self.lanes.pop(0).id, outcome))
+
+    def ask(self, iq_id: str = "q1", connection: str = "client", sender: str = "anna@meet.example/x7",
+            **properties: str) -> Scene:
+        iq = stanza("<iq type='set' id='%s' from='%s' to='focus.meet.example'><conference "
+                    "xmlns='http://jitsi.org/protocol/focus' room='%s'/></iq>" % (iq_id, sender, ROOM))
+        return self.mail(messages.Asked(connection, iq, properties))
+
+    def presence(self, nick: str, type: str = "", role: str = "participant", affiliation: str = "none",
+                 extra: str = "", real: Optional[str] = None, codes: str = "") -> messages.RoomPresence:
+        """A presence message of an occupant."""
+        return messages.RoomPresence(stanza(
+            "<presence from='%s/%s'%s>%s<x xmlns='http://jabber.org/protocol/muc#user'><item jid='%s' "
+            "affiliation='%s' role='%s'/>%s</x></presence>" % (
+                ROOM, nick, " type='%s'" % type if type else "", extra, real or "%s@meet.example/r" % nick,
+                affiliation, role, "".join("<status code='%s'/>" % code for code in codes.split()))))
+
+    def join(self, *nicks: str) -> Scene:
+        """These join, in one turn."""
+        return self.mail(*[self.presence(nick, extra="<stats-id>S-%s</stats-id>" % nick) for nick in nicks])
+
+    def leave(self, *nicks: str) -> Scene:
+        return self.mail(*[self.presence(nick, type="unavailable", role="none") for nick in nicks])
+
+    def answer(self, request: Any, payload: str = "", type: str = "result") -> messages.Answered:
+        """The answer to a request of ours."""
+        return messages.Answered(request.get("id"), stanza("<iq type='%s' id='%s' from='%s'>%s</iq>" % (
+            type, request.get("id"), request.get("to"), payload)))
+
+    def timeout(self, request: Any) -> messages.Answered:
+        return messages.Answered(request.get("id"), None)
+
+    def jingle(self, nick: str, action: str, content: str = "", sid: Optional[str] = None, iq_id: str = "j1",
+               type: str = "set") -> messages.JingleReceived:
+        """A Jingle request of an occupant, in its current session unless another sid is given."""
+        if sid is None:
+            sid = self.state.participants[nick].sid
+        return messages.JingleReceived(stanza(
+            "<iq type='%s' id='%s' from='%s/%s'><jingle xmlns='%s' action='%s' sid='%s'>%s</jingle></iq>" % (
+                type, iq_id, ROOM, nick, JINGLE, action, sid, content)))
+
+    # --- looking at what was sent ----------------------------------------------------------------------------
+
+    def take(self, kind: str = "", to: str = "") -> List[Any]:
+        """What was sent of a kind (a payload's name, a Jingle action, or a stanza's name), removing it."""
+        found = [el for el in self.sent if kind in ("", *kinds(el)) and to in ("", el.get("to"))]
+        self.sent = [el for el in self.sent if el not in found]
+        return found
+
+    def one(self, kind: str = "", to: str = "") -> Any:
+        """The only one of its kind."""
+        found = self.take(kind, to)
+        if len(found) != 1:
+            raise AssertionError("%d of %r, not one; left: %s" % (
+                len(found), kind, [etree.tostring(el)[:300] for el in found or self.sent]))
+        return found[0]
+
+    def allocated(self, request: Any, sctp: bool = True) -> messages.Answered:
+        """The bridge's proper answer to a request that creates an endpoint."""
+        endpoint = request.find(".//{%s}endpoint" % COLIBRI)
+        asked_sctp = endpoint.find(".//{%s}sctp" % COLIBRI) is not None
+        return self.answer(request, ALLOCATED % (
+            endpoint.get("id"), endpoint.get("id"), "<sctp port='5000' role='server'/>" if asked_sctp and sctp else ""))
+
+    def bring_in(self, *nicks: str, accept: bool = True) -> Scene:
+        """Join, allocation, offer and acceptance of several, every request answered, all stanzas thrown away."""
+        self.join(*nicks).settle()
+        if accept:
+            self.mail(*[self.accept(nick) for nick in nicks if self.state.participants[nick].phase == "offered"])
+        return self.settle()
+
+    def settle(self) -> Scene:
+        """Bridge, clients and room answer everything as they should, until there is nothing more to answer."""
+        while self.sent:
+            requests = [el for el in self.take() if el.get("type") in ("get", "set")]
+            answers = [self.proper_answer(request) for request in requests]
+            if answers:
+                self.mail(*answers)
+        return self
+
+    def proper_answer(self, request: Any) -> messages.Answered:
+        """What a healthy peer says."""
+        if request.find(".//*[@create='true']") is not None:
+            return self.allocated(request)
+        modified = "<conference-modified xmlns='jitsi:colibri2'/>" if "conference-modify" in kinds(request) else ""
+        return self.answer(request, modified)
+
+    def accept(self, nick: str, number: Optional[int] = None) -> messages.JingleReceived:
+        """The participant's session-accept with one audio and one video source."""
+        number = next(self._next_accept) if number is None else number
+        return self.jingle(nick, "session-accept", accept_contents(nick, number))
+
+
+def kinds(element: Any) -> List[str]:
+    """Names under which a stanza can be looked for."""
+    found = [etree.QName(element).localname]
+    if len(element):
+        child = element[0]
+        found.append(etree.QName(child).localname)
+        if child.get("action"):
+            found.append(child.get("action"))
+    elif element.get("type") == "result":
+        found.append("result")
+    if element.get("type") == "error":
+        found.append("refusal")
+    return found
+
+
+def stanza(xml: str) -> Any:
+    """A stanza through the door."""
+    return parse_stanza(etree.fromstring("<stream xmlns='jabber:client'>%s</stream>" % xml)[0])
+
+
+def condition(element: Any) -> str:
+    """The condition of an error stanza: the first child of its error element (J-502)."""
+    return etree.QName(element.find("{jabber:client}error")[0]).localname
+
+
+def source(nick: str, kind: str, ssrc: int, index: int = 0) -> str:
+    return ("<source xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='%d' name='%s-%s%d'><parameter name='msid' "
+            "value='%s-%s-%d-1 t%d'/></source>" % (ssrc, nick, kind, index, nick, kind, index, index))
+
+
+def content(media: str, inside: str, transport: str = "") -> str:
+    return ("<content name='%s' creator='responder'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='%s'>%s"
+            "</description>%s</content>" % (media, media, inside, transport))
+
+
+def accept_contents(nick: str, number: int) -> str:
+    """Contents with the SSRCs 1000000·number (audio) and 1000000·number + 1 (video)."""
+    return (content("audio", source(nick, "a", 1000000 * number), CLIENT_TRANSPORT)
+            + content("video", source(nick, "v", 1000000 * number + 1)))
+
+
+CLIENT_TRANSPORT = ("<transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='u' pwd='p'><fingerprint "
+                    "xmlns='urn:xmpp:jingle:apps:dtls:0' hash='sha-256' setup='active'>AA:BB</fingerprint></transport>")
+ALLOCATED = (
+    "<conference-modified xmlns='jitsi:colibri2'><endpoint id='%s'><transport><transport "
+    "xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='bu' pwd='bp'><rtcp-mux/><fingerprint "
+    "xmlns='urn:xmpp:jingle:apps:dtls:0' hash='sha-256' setup='actpass'>CC:DD</fingerprint><web-socket "
+    "xmlns='http://jitsi.org/protocol/colibri' url='wss://meet.example/colibri-ws/jvb1/c/%s?pwd=x'/><candidate "
+    "component='1' foundation='1' generation='0' id='c1' ip='192.0.2.9' network='0' port='10000' "
+    "priority='2130706431' protocol='udp' type='host'/></transport>%s</transport></endpoint><sources>"
+    "<media-source type='audio' id='jvb-a0'><source xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='411312308' "
+    "name='jvb-a0'/></media-source><media-source type='video' id='jvb-v0'><source "
+    "xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='3929652146' name='jvb-v0'/></media-source></sources>"
+    "</conference-modified>")
+COLIBRI_ERROR = ("<error type='cancel'><%s xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>%s</error>")
+
+
+def colibri_error(condition_name: str, reason: str = "", endpoint: str = "") -> str:
+    """The error element of a bridge's answer."""
+    detail = "<error xmlns='jitsi:colibri2' reason='%s'/>" % reason if reason else ""
+    if endpoint:
+        detail += "<endpoint xmlns='jitsi:colibri2' id='%s'/>" % endpoint
+    return COLIBRI_ERROR % (condition_name, detail)

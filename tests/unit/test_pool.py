@@ -1,0 +1,149 @@
+"""The pool of bridges: what presences say, our own judgement, stress (bridge.md sections 1 to 4.2)."""
+from __future__ import annotations
+
+import pytest
+
+from focus.bridge.pool import Bridges
+from tests.support.harness import BRIDGE, Stats
+
+WORDS = dict(stress_level=0.1, drain=False, version="2.3")
+
+
+def pool(**more):
+    bridges = Bridges()
+    bridges.heard(BRIDGE, Stats(**dict(WORDS, **more)), "jvb@auth.meet.example/A", 0.0)
+    return bridges
+
+
+def candidate(bridges, now=0.0):
+    return bridges.candidates(now)[0]
+
+
+class TestOperational:
+    def test_the_table_of_b202(self):
+        """B-202 with B-204: checks by presence bring a bridge back by time alone."""
+        bridges = pool()
+        rows = []
+        for now, failure in ((0, False), (10, True), (60, False), (71, False), (7000, True), (7059, False),
+                             (7060, False)):
+            if failure:
+                bridges.failed(BRIDGE, "test", float(now))
+            rows.append(candidate(bridges, float(now)).operational)
+        assert rows == [True, False, False, True, False, False, True]
+
+    def test_a_failure_says_why(self):
+        """U-16"""
+        bridges = pool()
+        bridges.failed(BRIDGE, "no answer", 5.0)
+        assert candidate(bridges, 45.0).why_not == "since 40 s: no answer"
+
+    def test_unhealthy_is_lost_and_comes_back(self):
+        """B-430, B-434, U-19"""
+        bridges = pool(healthy=False)
+        assert [e.kind for e in bridges.check(10.0)] == ["lost"]
+        bridges.heard(BRIDGE, Stats(healthy=True), None, 40.0)
+        assert [e.kind for e in bridges.check(69.0)] == []
+        assert [e.kind for e in bridges.check(70.0)] == ["usable"]
+
+    def test_silence(self):
+        """B-430, B-411: statistics that stand still are no sign of life."""
+        bridges = pool(current_timestamp="10:00:00")
+        bridges.heard(BRIDGE, Stats(current_timestamp="10:00:00"), None, 40.0)
+        assert not bridges.check(46.0) and not candidate(bridges, 46.0).operational
+        bridges = pool(current_timestamp="10:00:00")
+        bridges.heard(BRIDGE, Stats(current_timestamp="10:00:05"), None, 40.0)
+        bridges.check(46.0)
+        assert candidate(bridges, 46.0).operational
+
+
+class TestStats:
+    def test_missing_ones_keep_their_value(self):
+        """B-121"""
+        bridges = pool(region="eu")
+        bridges.heard(BRIDGE, Stats(stress_level=0.5), None, 1.0)
+        assert (candidate(bridges).region, candidate(bridges).stress) == ("eu", 0.5)
+
+    def test_graceful_shutdown_is_sticky(self):
+        """B-205"""
+        bridges = pool(graceful_shutdown=True)
+        bridges.heard(BRIDGE, Stats(graceful_shutdown=False), None, 1.0)
+        assert candidate(bridges).graceful_shutdown
+
+    def test_shutting_down_is_an_event_once(self):
+        """B-206: and none if the first presence says so."""
+        bridges = pool()
+        assert [e.kind for e in bridges.heard(BRIDGE, Stats(shutting_down=True), None, 1.0)] == ["lost"]
+        assert not bridges.heard(BRIDGE, Stats(shutting_down=True), None, 2.0)
+        assert [e.kind for e in Bridges().heard(BRIDGE, Stats(shutting_down=True), None, 1.0)] == ["usable"]
+
+    def test_drain(self):
+        """B-207: true until known, false for an old bridge that doesn't know the word."""
+        empty, old = Bridges(), Bridges()
+        empty.heard(BRIDGE, Stats(), None, 0.0)
+        old.heard(BRIDGE, Stats(stress_level=0.1), None, 0.0)
+        assert candidate(empty).draining and not candidate(old).draining
+        bridges = pool()
+        bridges.heard(BRIDGE, Stats(drain=True), None, 1.0)
+        assert candidate(bridges).draining
+
+    @pytest.mark.parametrize("version, release, full", [("2", None, "2"), ("2", "r1", "2-r1"), (None, "r1", None)])
+    def test_full_version(self, version, release, full):
+        """B-208"""
+        bridges = Bridges()
+        bridges.heard(BRIDGE, Stats(version=version, release=release), None, 0.0)
+        assert candidate(bridges).version == full
+
+    @pytest.mark.parametrize("change, real_jid", [
+        (dict(version="2.4"), "jvb@auth.meet.example/A"), (dict(), "jvb@auth.meet.example/B")])
+    def test_another_process_under_the_same_name(self, change, real_jid):
+        """B-210: removed and added."""
+        bridges = pool()
+        events = bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), real_jid, 1.0)
+        assert [e.kind for e in events] == ["lost", "usable"]
+
+
+class TestStress:
+    @pytest.mark.parametrize("reported, each, added, expected", [
+        (0.2, 0.01, 0, 0.2), (0.2, 0.01, 10, 0.3), (0.0, 0.05, 4, 0.2)])
+    def test_recently_added(self, reported, each, added, expected):
+        """B-301"""
+        bridges = pool(stress_level=reported, average_participant_stress=each)
+        for _ in range(added):
+            bridges.placed(BRIDGE, 5.0)
+        assert candidate(bridges, 24.9).stress == pytest.approx(expected)
+        assert candidate(bridges, 25.0).stress == pytest.approx(reported)
+
+    def test_counts(self):
+        """B-305: never below zero."""
+        bridges = pool()
+        bridges.removed(BRIDGE)
+        bridges.placed(BRIDGE, 0.0)
+        bridges.conference(BRIDGE, +1)
+        assert bridges.get(BRIDGE).endpoints == 1 and candidate(bridges).conferences == 1
+
+
+class TestMembership:
+    def test_comes_and_goes(self):
+        """B-105, B-107, B-110"""
+        bridges = pool()
+        assert [e.kind for e in bridges.gone(BRIDGE, "left")] == ["lost"]
+        assert bridges.lost == 1 and not bridges.gone(BRIDGE, "left") and not len(bridges)
+
+    def test_announced_departure_is_not_counted(self):
+        """B-110"""
+        bridges = pool(graceful_shutdown=True)
+        bridges.gone(BRIDGE, "left")
+        assert bridges.lost == 0
+
+    def test_after_entering_anew(self):
+        """B-112: only those that are missing are gone."""
+        bridges = pool()
+        assert not bridges.only([BRIDGE], "x")
+        assert [e.bridge for e in bridges.only([], "x")] == [BRIDGE]
+
+    def test_leaks_nothing(self):
+        bridges = Bridges()
+        for round_number in range(300):
+            bridges.heard(BRIDGE, Stats(**WORDS), "jvb@a/%d" % round_number, float(round_number))
+            bridges.gone(BRIDGE, "left")
+        assert not len(bridges)

@@ -1,0 +1,198 @@
+"""The tick: order, quiet, and that nothing leaves before the turns are done (DESIGN, "The tick")."""
+from __future__ import annotations
+
+from typing import Any, List
+
+import gevent
+import pytest
+
+from focus.lanes import Gone, Lanes
+from focus.requests import Requests
+from focus.stanzas.stanza import Iq
+from focus.tick import Floor, Inbox, Mailbox, Outbox, Ticker
+
+
+class Connection:
+    name = "client"
+
+    def __init__(self):
+        self.did = []
+
+    def send(self, stanzas):
+        self.did.append(("send", [s.decode() for s in stanzas]))
+
+    def acknowledge(self, count):
+        self.did.append(("acknowledge", count))
+
+
+class Item:
+    def __init__(self, connection, text, size=10):
+        self.connection, self.text, self.size = connection, text, size
+
+
+class Owner:
+    """Answers each message once, after having given way to others in the middle of its turn."""
+
+    def __init__(self, floor, outbox, connection):
+        self.mailbox = Mailbox(floor)
+        self.turns = []
+        self._outbox, self._connection = outbox, connection
+        gevent.spawn(self._run)
+
+    def _run(self):
+        while True:
+            mail = self.mailbox.take()
+            gevent.sleep(0)
+            self.turns.append(mail)
+            for message in mail:
+                self._outbox.add(self._connection, "re " + message)
+
+
+@pytest.fixture
+def world():
+    floor, outbox, connection = Floor(), Outbox(), Connection()
+    owners = [Owner(floor, outbox, connection) for _ in range(3)]
+    gevent.sleep(0)
+    commits = []
+    ticker = Ticker(Inbox(), floor, outbox, lambda item: owners[int(item.text[0])].mailbox.post(item.text),
+                    lambda: commits.append([len(o.turns) for o in owners]))
+    return floor, owners, connection, ticker, commits
+
+
+def test_one_write_and_one_acknowledgement_after_all_turns(world):
+    _, owners, connection, ticker, commits = world
+    ticker.tick([Item(connection, text) for text in ("0a", "1a", "0b", "2a", "0c")])
+    assert owners[0].turns == [["0a", "0b", "0c"]]
+    assert commits == [[1, 1, 1]]
+    assert [what for what, _ in connection.did] == ["send", "acknowledge"]
+    assert sorted(connection.did[0][1]) == ["re 0a", "re 0b", "re 0c", "re 1a", "re 2a"]
+    assert connection.did[1][1] == 5
+
+
+def test_the_floor_is_empty_after_a_tick(world):
+    floor, owners, connection, ticker, _ = world
+    for _ in range(5):
+        ticker.tick([Item(connection, "1x")])
+        assert floor.busy == 0
+    assert len(owners[1].turns) == 5
+
+
+def test_a_closed_mailbox_takes_nothing():
+    floor = Floor()
+    mailbox = Mailbox(floor)
+    mailbox.post("a")
+    mailbox.close()
+    mailbox.post("b")
+    assert floor.busy == 0 and len(mailbox) == 0
+
+
+def test_readers_pause_while_too_much_is_unprocessed():
+    inbox = Inbox(limit=100)
+    inbox.put(Item(None, "a", 101))
+    waiting = gevent.spawn(inbox.wait_for_room)
+    gevent.sleep(0)
+    assert not waiting.ready()
+    inbox.done(inbox.take())
+    waiting.join(timeout=1)
+    assert waiting.ready()
+
+
+class TestRequests:
+    def setup_method(self):
+        self.now = 0.0
+        self.sent: List[str] = []
+        self.got: List[Any] = []
+        self.requests = Requests(lambda: self.now, lambda _, stanza: self.sent.append(stanza),
+                                 lambda: "ping%d" % len(self.sent), "auth.meet.example", 15.0)
+        self.requests.connected(resumed=False)
+
+    def deliver(self, request_id, iq):
+        self.got.append((request_id, iq))
+
+    def answer(self, request_id, from_="a@b/c"):
+        return self.requests.answered("client", Iq("result", request_id, "", from_))
+
+    def test_only_whom_we_asked_can_answer(self):
+        self.requests.expect("client", "r1", "a@b/c", self.deliver)
+        assert not self.answer("r1", "evil@b/c")
+        assert not self.requests.answered("component", Iq("result", "r1", "", "a@b/c"))
+        assert self.answer("r1") and len(self.got) == 1
+        assert not self.answer("r1")
+
+    def test_a_deadline_waits_for_our_own_server(self):
+        """DESIGN, "Deadlines": the answer that is already on its way comes first."""
+        for name in ("r1", "r2"):
+            self.requests.expect("client", name, "a@b/c", self.deliver)
+        self.now = 15.0
+        self.requests.due(self.now)
+        assert len(self.sent) == 1 and "urn:xmpp:ping" in self.sent[0] and not self.got
+        assert self.answer("r1")
+        assert self.answer("ping0", "auth.meet.example")
+        assert [(i, iq is None) for i, iq in self.got] == [("r1", False), ("r2", True)]
+
+    def test_one_ping_serves_all(self):
+        self.requests.expect("client", "r1", "a@b/c", self.deliver, 1.0)
+        self.requests.expect("client", "r2", "a@b/c", self.deliver, 2.0)
+        self.now = 3.0
+        self.requests.due(self.now)
+        self.requests.due(self.now)
+        assert len(self.sent) == 1
+
+    def test_no_deadline_without_a_stream(self):
+        self.requests.expect("client", "r1", "a@b/c", self.deliver, 1.0)
+        self.requests.disconnected()
+        self.now = 100.0
+        self.requests.due(self.now)
+        assert not self.sent and self.requests.next_deadline() is None
+        self.requests.connected(resumed=True)
+        assert self.requests.next_deadline() == 115.0
+
+    def test_a_new_stream_brings_no_old_answers(self):
+        self.requests.expect("client", "r1", "a@b/c", self.deliver)
+        self.requests.connected(resumed=False)
+        assert not self.answer("r1") and len(self.requests) == 0
+
+
+class TestLanes:
+    def setup_method(self):
+        self.floor = Floor()
+        self.out: List[str] = []
+        self.done: List[Any] = []
+        requests = Requests(lambda: 0.0, lambda *_: None, lambda: "x", "s", 15.0)
+        requests.connected(resumed=False)
+        self.requests = requests
+        self.lanes = Lanes(self.floor, requests, lambda _, s: self.out.append(s), lambda: "id%d" % len(self.out),
+                           {"ask": self.ask, "fail": self.fail})
+
+    @staticmethod
+    def ask(lane, to):
+        request = lane.new_id()
+        lane.expect(request, to)
+        lane.write("<iq/>")
+        return lane.next().stanza.id
+
+    @staticmethod
+    def fail(lane):
+        raise ValueError("ours")
+
+    def start(self, kind, **args):
+        self.lanes.start(kind, args, self.done.append, "lost")
+        self.floor.wait_quiet()
+
+    def test_waits_without_holding_up_the_tick(self):
+        self.start("ask", to="a@b/c")
+        assert self.out == ["<iq/>"] and not self.done
+        self.requests.answered("client", Iq("result", "id0", "", "a@b/c"))
+        self.floor.wait_quiet()
+        assert self.done == ["id0"] and self.floor.busy == 0
+
+    def test_a_lost_connection_ends_it(self):
+        self.start("ask", to="a@b/c")
+        self.lanes.disconnected()
+        self.floor.wait_quiet()
+        assert self.done == ["lost"] and self.floor.busy == 0
+        assert Gone.__doc__
+
+    def test_a_fault_of_ours_ends_it_too(self):
+        self.start("fail")
+        assert self.done == ["lost"] and self.floor.busy == 0
