@@ -14,6 +14,7 @@ from focus.conference.state import JOINED, JOINING, NICK, OVER, Asker
 from focus.conference.turn import CLIENT, Turn
 from focus.stanzas.conference_iq import ConferenceAnswer, write_conference_answer
 from focus.stanzas.errors import StanzaError, stanza_error
+from focus.stanzas.focus_presence import write_focus_presence
 from focus.stanzas.muc import STATUS_AFFILIATION_CHANGED, STATUS_BANNED, STATUS_MEMBERS_ONLY
 from focus.stanzas.stanza import write_error, write_result
 from focus.values.addresses import bare
@@ -108,7 +109,7 @@ def begin(turn: Turn, password: Optional[str] = None) -> None:
     if not turn.around.connected():
         return  # ConnectionBack begins anew
     turn.lane("join", room=state.room, nick=NICK, password=password,
-              extensions=publishing.payload(state, turn.around.caps))
+              extensions=write_focus_presence(publishing.current(state, turn.around.caps)))
 
 
 def lane_done(turn: Turn, lane_id: str, outcome: Any) -> None:
@@ -150,7 +151,7 @@ def _joined(turn: Turn, outcome: JoinOutcome) -> None:
     state.phase = JOINED
     state.join_attempt = 0
     published = state.published
-    published.sent, published.sent_at = publishing.payload(state, turn.around.caps), turn.now
+    published.sent, published.sent_at = publishing.current(state, turn.around.caps), turn.now
     if outcome.was_hidden and state.present:
         publishing.send(turn, published.sent)  # who was there before sees our real JID with this one (C-121)
     if first:

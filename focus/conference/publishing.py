@@ -12,16 +12,11 @@ MIN_INTERVAL = 1.0
 """Seconds between two presences of a room (C-511); what must not wait goes at once."""
 
 
-def payload(state: ConferenceState, caps: Caps) -> str:
-    """All extensions of our presence, serialised."""
+def current(state: ConferenceState, caps: Caps) -> FocusPresence:
+    """What our presence has to say now."""
     published = state.published
-    return write_focus_presence(FocusPresence(
-        caps, published.etherpad, __version__, published.properties, published.bridge_not_available))
-
-
-def set_property(turn: Turn, key: str, value: str) -> None:
-    """Change a conference property (C-510); it leaves at the end of the turn."""
-    turn.state.published.properties[key] = value
+    return FocusPresence(caps, published.etherpad, __version__, dict(published.properties),
+                         published.bridge_not_available)
 
 
 def bridge_available(turn: Turn, available: bool) -> None:
@@ -40,7 +35,7 @@ def flush(turn: Turn) -> None:
     bridges = str(sum(1 for session in state.bridges.values() if session.endpoints))
     if bridges != "0" or "bridge-count" in published.properties:
         published.properties["bridge-count"] = bridges  # B-663
-    now = payload(state, turn.around.caps)
+    now = current(state, turn.around.caps)
     if now == published.sent:
         turn.cancel("presence")
     elif turn.now - published.sent_at < MIN_INTERVAL:
@@ -49,10 +44,10 @@ def flush(turn: Turn) -> None:
         send(turn, now)
 
 
-def send(turn: Turn, extensions: str) -> None:
+def send(turn: Turn, presence: FocusPresence) -> None:
     """Send our presence now."""
     published = turn.state.published
-    published.sent = extensions
+    published.sent = presence
     published.sent_at = turn.now
     turn.cancel("presence")
-    turn.send(write_presence("%s/%s" % (turn.state.room, NICK), payload_xml=extensions))
+    turn.send(write_presence("%s/%s" % (turn.state.room, NICK), payload_xml=write_focus_presence(presence)))

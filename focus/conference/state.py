@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from focus.conference.offer import Features
 from focus.conference.signalling import SourceLog
 from focus.conference.validation import SourceTable
+from focus.stanzas.focus_presence import FocusPresence
 from focus.values.media import MediaDescription
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 from focus.values.transport import Transport
@@ -189,8 +190,8 @@ class Published:
     etherpad: str
     properties: Dict[str, str]
     bridge_not_available: bool = False
-    sent: Optional[str] = None
-    """The presence last sent, serialised; None before the join."""
+    sent: Optional[FocusPresence] = None
+    """The presence last sent; None before the join."""
     sent_at: float = float("-inf")
 
 
