@@ -66,7 +66,7 @@ def run(arguments: List[str]) -> int:
     logger = log.context()
     for warning in config.warnings:
         logger.warning("%s", warning)
-    from focus import service
+    from focus import service  # brings gevent, which the other commands don't need
 
     return service.run(config)
 

@@ -18,6 +18,8 @@ from focus.values.addresses import resource
 
 LOG = logging.getLogger(__name__)
 MAX_KNOWN = 1000
+ANSWER_SOON = 1.0
+"""Seconds after which the next member of the same version is asked as well."""
 
 
 class Waiting(NamedTuple):
@@ -30,6 +32,9 @@ class Waiting(NamedTuple):
 
 class FeatureFinder:
     """Knows or asks.
+
+    One member of a version is asked for all; if it doesn't answer soon the next that waits is asked too, so that a
+    silent client spoils nothing for others. What a silent one says later still counts for itself.
 
     Args:
         found: ``found(room, nick, jid, features or None)``, told in a tick.
@@ -72,24 +77,34 @@ class FeatureFinder:
 
     def _ask(self, member: Waiting, key: str) -> None:
         request = self._new_id()
-        self._requests.expect("client", request, member.jid, lambda _, iq: self._answered(member, key, iq))
+        self._requests.expect("client", request, member.jid, lambda _, iq: self._first(request, member, key, iq),
+                              ANSWER_SOON)
         node = member.caps.key if member.caps is not None else None
         self._send("client", write_iq("get", request, member.jid, write_disco_info_request(DiscoInfoRequest(node))))
+
+    def _first(self, request: str, member: Waiting, key: str, iq: Optional[Any]) -> None:
+        if iq is not None:
+            self._answered(member, key, iq)
+            return
+        self._requests.expect("client", request, member.jid, lambda _, late: self._answered(member, "", late))
+        self._next(key)
+
+    def _next(self, key: str) -> None:
+        """The one that was asked brought no proof for the others: the next of them is asked."""
+        queue = self._waiting.pop(key, []) if key else []
+        if queue:
+            self._waiting[key] = queue[1:]
+            self._ask(queue[0], key)
 
     def _answered(self, member: Waiting, key: str, iq: Optional[Any]) -> None:
         info = iq.payload if iq is not None else None
         features = features_from_vars(info.features) if isinstance(info, DiscoInfo) else None
-        self._tell(member, features)
-        queue = self._waiting.pop(key, []) if key else []
-        if features is not None and isinstance(info, DiscoInfo) and key and verify(member.caps, info):
-            self._known[key] = features
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
-            for other in queue:
-                self._tell(other, features)
-        elif queue:  # no proof for the others: the next of them is asked
-            self._waiting[key] = queue[1:]
-            self._ask(queue[0], key)
-
-    def _tell(self, member: Waiting, features: Optional[Features]) -> None:
         self._found(member.room, resource(member.jid), member.jid, features)
+        if features is None or member.caps is None or not isinstance(info, DiscoInfo) or not verify(member.caps, info):
+            self._next(key)
+            return
+        self._known[member.caps.key] = features
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        for other in self._waiting.pop(member.caps.key, []):
+            self._found(other.room, resource(other.jid), other.jid, features)

@@ -128,22 +128,25 @@ class Lanes:
         self.watchers: Dict[str, List[Lane]] = {}
         self._running: Dict[Lane, None] = {}
 
-    def start(self, kind: str, args: Dict[str, Any], done: Callable[[Any], None], lost: Any) -> None:
-        """Run the lane a row names; ``done`` is told the outcome, ``lost`` if the connection is lost meanwhile."""
+    def start(self, kind: str, args: Dict[str, Any], done: Callable[[Any], None], lost: Any, fault: Any) -> None:
+        """Run the lane a row names.
+
+        ``done`` is told the outcome: ``lost`` if the connection is lost meanwhile, ``fault`` if the lane fails.
+        """
         lane = Lane(self, "client")
         self._running[lane] = None
         self.floor.enter()
-        Greenlet.spawn(self._run, lane, self._functions[kind], args, done, lost)
+        Greenlet.spawn(self._run, lane, self._functions[kind], args, done, lost, fault)
 
     def _run(self, lane: Lane, function: LaneFunction, args: Dict[str, Any], done: Callable[[Any], None],
-             lost: Any) -> None:
+             lost: Any, fault: Any) -> None:
         try:
             outcome = function(lane, **args)
         except Gone:
             outcome = lost
         except Exception:  # a fault of ours must not leave the tick waiting for this lane for ever
             LOG.exception("A lane failed: %s", function.__name__)
-            outcome = lost
+            outcome = fault
         del self._running[lane]
         try:
             done(outcome)

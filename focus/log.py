@@ -248,7 +248,10 @@ def set_level(level: str) -> None:
 
 
 def reopen() -> None:
-    """Opens the log file again, if there is one. Raises OSError."""
+    """Opens the log file again, if there is one. If that fails, the old one stays and says so."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LineHandler):
-            handler.reopen()
+            try:
+                handler.reopen()
+            except OSError as error:
+                logging.getLogger(__name__).error("The log file can't be opened again, the old one is kept: %s", error)

@@ -25,6 +25,7 @@ from focus.values.addresses import bare, domain, local, real_sender
 from focus.values.rooms import JoinOutcome
 
 GONE = JoinOutcome(error="disconnected")
+FAULT = JoinOutcome(error="internal-server-error", text="a fault of the focus")
 
 
 class Conferences:
@@ -45,6 +46,7 @@ class Conferences:
         self.around: Surroundings
         self._by_room: Dict[str, Conference] = {}
         self._numbers = itertools.count(1)
+        self._meetings: Dict[str, str] = {}
         self._limit = CreationLimit()
         self._wakes: List[Tuple[float, int, Conference]] = []
         self._wake_at: Dict[Conference, float] = {}
@@ -65,6 +67,8 @@ class Conferences:
 
     def is_ours(self, room: str) -> bool:
         """Whether the room's domain belongs to us (C-214, C-215, and U-95 without a configured one)."""
+        if room == self._config.brewery_jid:
+            return False
         host, config = domain(room), self._config
         muc = config.conference_muc
         first, _, rest = muc.partition(".")
@@ -81,7 +85,7 @@ class Conferences:
         """A client asks for this room, which is ours: the conference answers, a new one if need be (C-220)."""
         conference = self._by_room.get(room)
         if conference is None:
-            sender = bare(real_sender(asked.iq.from_, self._config.client_proxy))
+            sender = _behind_proxy(real_sender(asked.iq.from_, self._config.client_proxy))
             allowed = self._limit.ask(sender, self.around.now())
             if allowed is not Allowed.YES:
                 self._put_off(room, asked, allowed)
@@ -95,7 +99,8 @@ class Conferences:
             answer = write_error(asked.iq, stanza_error("resource-constraint", "too many new conferences"), sender)
         else:
             answer = write_result(asked.iq, write_conference_answer(ConferenceAnswer(
-                room=room, ready=False, focusjid=bare(self.around.own_jid()))), sender)
+                room=room, ready=False, focusjid=bare(self.around.own_jid()),
+                properties={"authentication": "false", "visitors-supported": "false"})), sender)
         self.around.send(asked.connection, answer)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -109,10 +114,10 @@ class Conferences:
             sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user))
         log = self._context(room=room)
         conference = Conference(state, self.around, Mailbox(self._floor), log, self._lane, self._set_wake, self._ended)
-        self._by_room[room] = conference
-        self.created += 1
         begin = Turn(state, self.around, log)
         joining.begin(begin)
+        self._by_room[room] = conference
+        self.created += 1
         conference.start()
         for row in begin.spawn:
             self._lane(conference, row)
@@ -120,7 +125,11 @@ class Conferences:
 
     def _lane(self, conference: Conference, row: LaneRow) -> None:
         self._start_lane(row.kind, row.args,
-                         lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE)
+                         lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE, FAULT)
+
+    def claim_meeting(self, meeting_id: str, room: str) -> bool:
+        """Whether the meeting id is this room's; the first room that says so has it while it lives (C-401, C-426)."""
+        return self._meetings.setdefault(meeting_id, room) == room
 
     def expect_for(self, room: str) -> Callable[[str, Optional[Any]], None]:
         """Where an answer to a request of this room's conference goes."""
@@ -132,8 +141,12 @@ class Conferences:
         return deliver
 
     def _ended(self, conference: Conference) -> None:
-        if self._by_room.get(conference.state.room) is conference:
-            del self._by_room[conference.state.room]
+        room = conference.state.room
+        self._wake_at.pop(conference, None)
+        if self._by_room.get(room) is conference:
+            del self._by_room[room]
+            for meeting_id in [m for m, owner in self._meetings.items() if owner == room]:
+                del self._meetings[meeting_id]
 
     # --- what concerns many ----------------------------------------------------------------------------------
 
@@ -151,10 +164,10 @@ class Conferences:
         if conference is not None:
             conference.mailbox.post(messages.FeaturesFound(nick, jid, features))
 
-    def connected(self, resumed: bool) -> None:
-        """The stream is up again."""
+    def connected(self, resumed: bool, outage: float) -> None:
+        """The stream is up again, after so many seconds."""
         for conference in self._by_room.values():
-            conference.mailbox.post(messages.ConnectionBack(resumed))
+            conference.mailbox.post(messages.ConnectionBack(resumed, outage))
 
     def stop(self, reason: str) -> None:
         """End all conferences."""
@@ -188,3 +201,7 @@ class Conferences:
             conference.mailbox.post(messages.Wake())
 
 
+def _behind_proxy(sender: str) -> str:
+    """Whose conferences are counted: also without a configured client proxy, who is behind one (gives no right)."""
+    inner = sender.partition("/")[2]
+    return bare(inner) if not local(sender) and "@" in inner else bare(sender)

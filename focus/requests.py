@@ -65,7 +65,7 @@ class Requests:
 
     def answered(self, connection: str, iq: Any) -> bool:
         """Hand a result or error to who waits for it; False if nobody does."""
-        if iq.id == self._check and self._check:
+        if self._check and iq.id == self._check and connection == "client" and _same(self._server, iq.from_):
             self._check = ""
             self._time_out()
             return True
@@ -120,6 +120,6 @@ class Requests:
         self._deadlines = [(due, request_id) for request_id in self._pending]
 
 
-def _same(to: str, from_: Optional[str]) -> bool:
+def _same(to: str, from_: str) -> bool:
     """Whether an answer's sender is whom we asked; servers may leave out their own address."""
-    return from_ == to or (from_ is None and "@" not in to)
+    return from_ == to or (not from_ and "@" not in to)

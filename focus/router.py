@@ -29,7 +29,17 @@ from focus.stanzas.disco import (
 )
 from focus.stanzas.errors import Malformed, StanzaError, stanza_error
 from focus.stanzas.jingle import JingleRequest
-from focus.stanzas.stanza import Iq, Message, Presence, parse_stanza, write_error, write_presence, write_result
+from focus.stanzas.stanza import (
+    Iq,
+    Message,
+    Presence,
+    Unknown,
+    bare_presence,
+    parse_stanza,
+    write_error,
+    write_presence,
+    write_result,
+)
 from focus.values.addresses import bare, domain
 from focus.xmpp.arrivals import Arrived, Connected, Disconnected, Refused
 
@@ -111,8 +121,10 @@ class Router:
         else:
             handler = _SIMPLE.get(type(payload))
             if handler is None:
-                condition = "service-unavailable"
-                self._refuse(connection, iq, stanza_error(condition, "the focus doesn't know this request"))
+                known = not isinstance(payload, Unknown)
+                self._refuse(connection, iq, stanza_error(
+                    "feature-not-implemented" if known else "service-unavailable",  # C-249, C-251; C-252
+                    "the focus doesn't do this" if known else "the focus doesn't know this request"))
                 return
             try:
                 self._answer(connection, iq, handler(self, connection, payload))
@@ -189,6 +201,8 @@ class Router:
         """A stanza beyond our bounds was skipped: a request gets its answer, an answer counts as nonsense."""
         attributes = item.attrs
         LOG.warning("Skipped a stanza from %s: %s", attributes.get("from"), item.reason)
+        if item.kind == "presence" and attributes.get("type") == "unavailable" and item.connection.name == CLIENT:
+            self._presence(bare_presence(attributes.get("from", ""), attributes.get("to", ""), "unavailable"))
         if item.kind != "iq":
             return
         iq_type = attributes.get("type", "")

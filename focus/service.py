@@ -18,7 +18,7 @@ from focus.conference.state import Request
 from focus.conference.turn import Surroundings
 from focus.features import FeatureFinder
 from focus.lanes import Lanes
-from focus.registry import GONE, Conferences
+from focus.registry import FAULT, GONE, Conferences
 from focus.requests import Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
@@ -76,13 +76,15 @@ class Service:
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
-            connected=self._is_connected, tell=self.conferences.bridge_event)
+            connected=self._is_connected, claim_meeting=self.conferences.claim_meeting,
+            tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
                               self._send, self._on_connection, self._on_timers))
         self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit)
         self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
         self._next_check = now() + config.health_checks_interval
         self._up = False
+        self._down_since = now()
 
     # --- what the parts are given ----------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Service:
         self.requests.expect(connection, request.id, request.to, self.conferences.expect_for(room), seconds)
 
     def _enter_brewery(self, args: Dict[str, Any], done: Callable[[Any], None]) -> None:
-        self._lanes.start("join", args, done, GONE)
+        self._lanes.start("join", args, done, GONE, FAULT)
 
     def _own_jid(self) -> str:
         return self._connections[CLIENT].jid or self._config.user_jid or ""
@@ -112,6 +114,7 @@ class Service:
             return  # a component has no state: its requests are answered after it is back
         if isinstance(event, Disconnected):
             self._up = False
+            self._down_since = self._now()
             self.requests.disconnected()
             if not event.will_resume:
                 self._lanes.disconnected()
@@ -124,7 +127,7 @@ class Service:
             self._features.disconnected()
             self._greet()
         self.brewery.connected(event.resumed)
-        self.conferences.connected(event.resumed)
+        self.conferences.connected(event.resumed, self._now() - self._down_since)
 
     def _greet(self) -> None:
         """After a fresh login: the presence that makes us reachable, the proxy included (C-106, C-1004)."""

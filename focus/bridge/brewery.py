@@ -39,6 +39,9 @@ class Brewery:
         self._tell = tell
         self._present: Dict[str, None] = {}
         self.inside = False
+        self._entering = 0
+        """Number of the running attempt to enter, 0 if none."""
+        self._attempts = 0
         self.error = ""
         """Why we aren't inside, for health and log."""
         self.retry_at: Optional[float] = None
@@ -48,14 +51,20 @@ class Brewery:
         self.inside = False
         self.retry_at = None
         self._present = {}
-        self._join({"room": self.room, "nick": NICK}, self._entered)
+        self._attempts += 1
+        number = self._entering = self._attempts
+        self._join({"room": self.room, "nick": NICK}, lambda outcome: self._entered(number, outcome))
 
     def connected(self, resumed: bool) -> None:
-        """The stream is up."""
-        if not resumed or not self.inside:
+        """The stream is up; nobody is judged by what we couldn't hear."""
+        self._bridges.heard_again(self._now())
+        if not resumed or not (self.inside or self._entering):
             self.enter()
 
-    def _entered(self, outcome: JoinOutcome) -> None:
+    def _entered(self, number: int, outcome: JoinOutcome) -> None:
+        if number != self._entering:
+            return
+        self._entering = 0
         if outcome.error == "disconnected":
             return
         if outcome.error is not None:
@@ -104,13 +113,17 @@ class Brewery:
     def check(self) -> None:
         """Health by presence (B-430); called every interval. Also the retry of a failed entry."""
         now = self._now()
+        if self.inside:
+            self._check_bridges(now)
+        if self.retry_at is not None and self.retry_at <= now:
+            self.enter()
+
+    def _check_bridges(self, now: float) -> None:
         before = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}
         self._publish(self._bridges.check(now))
         for bridge in self._bridges:
             if bridge.failed_at == now and bridge.jid not in before:
                 LOG.warning("Health check failed for: %s: %s", bridge.jid, bridge.failed_why)
-        if self.retry_at is not None and self.retry_at <= now:
-            self.enter()
 
     def _publish(self, events: List[PoolEvent]) -> None:
         for event in events:

@@ -160,6 +160,11 @@ class Bridges:
             events += self.gone(jid, reason)
         return events
 
+    def heard_again(self, now: float) -> None:
+        """We were deaf: every bridge's last sign of life is now (DESIGN, "Coming back")."""
+        for bridge in self._bridges.values():
+            bridge.seen_at = now
+
     def check(self, now: float) -> List[PoolEvent]:
         """Health by presence (B-430): to be called every interval."""
         events: List[PoolEvent] = []

@@ -37,6 +37,8 @@ CLEAR_PAUSE = 0.1
 MAX_CLEARS = 3
 SCTP_WAIT = 2.0
 """Seconds others wait until the first allocation on a new bridge has told whether it has SCTP (K-476)."""
+MAX_UNSENT = 16
+"""Transports of a client that wait for its endpoint; a client that sends more of them is at fault."""
 MAX_DROPS, DROPS_WINDOW, DROPS_BAN = 3, 30.0, 60.0
 """B-643: this many sessions dropped within so many seconds, and the bridge isn't used here for so long."""
 
@@ -98,8 +100,10 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
         return
     row = session.endpoints[endpoint]
     if transport is not None:
-        row.transport = transport
-        row.send_transport = True
+        if row.transport is None or any(f.setup for f in transport.fingerprints):
+            row.transport = transport  # a later one without a role doesn't take the place of one with (KT-6)
+        if len(row.unsent) < MAX_UNSENT:
+            row.unsent.append(transport)
     row.send_sources = row.send_sources or sources
     if last_n is not None:
         row.last_n = last_n
@@ -183,8 +187,9 @@ def flush(turn: Turn, bridge_jid: str) -> None:
                 _send_creation(turn, session, row)
                 if session.phase == CREATING:
                     return
-        elif row.created and (row.send_transport or row.send_sources or row.last_n is not None):
-            _send_update(turn, session, row)
+        elif row.created:
+            while row.unsent or row.send_sources or row.last_n is not None:
+                _send_update(turn, session, row)
 
 
 def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
@@ -224,8 +229,9 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)
     if session.phase == NEW:
         session.phase = CREATING
+        rtcstats = state.properties.get("rtcstatsEnabled", "").strip().lower() in ("", "true")
         _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, create=True,
-                name=state.room, rtcstats=state.properties.get("rtcstatsEnabled", "true").lower() != "false")
+                name=state.room, rtcstats=rtcstats)
     else:
         _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite)
 
@@ -233,10 +239,10 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
 def _send_update(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
     member = turn.state.members.get(row.id)
     request = EndpointRequest(row.id, stats_id=member.info.stats_id if member is not None else None,
-                              transport=row.transport if row.send_transport else None,
+                              transport=row.unsent.pop(0) if row.unsent else None,
                               sources=(turn.state.sources.get(row.id) or EMPTY_SOURCES) if row.send_sources else None,
                               initial_last_n=row.last_n)
-    row.send_transport = row.send_sources = False
+    row.send_sources = False
     row.last_n = None
     _modify(turn, session.id, session.bridge, "update", [request], row.id, row.invite)
 
@@ -272,7 +278,7 @@ def after_reconnect(turn: Turn) -> None:
         for row in session.endpoints.values():
             if row.created:
                 row.send_sources = True
-                row.send_transport = row.transport is not None
+                row.unsent = [row.transport] if row.transport is not None else []
             elif row.asked:
                 row.asked = False
                 if session.phase == READY:
@@ -403,7 +409,7 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
     if verdict.step is Step.REPEAT:
         row.repeated = True
         row.send_sources = True
-        row.send_transport = row.transport is not None
+        row.unsent = [row.transport] if row.transport is not None else []
         return []
     if verdict.step is Step.FORGET_ENDPOINT:
         gone = verdict.endpoint or row.id

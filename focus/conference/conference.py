@@ -11,13 +11,16 @@ from typing import Any, Callable, Dict, List, Optional
 from gevent import Greenlet
 
 from focus.bridge import session as bridge_session
-from focus.conference import ending, inviting, joining, members, messages, publishing, roles, session, updates
+from focus.conference import asking, ending, inviting, joining, members, messages, publishing, roles, session, updates
 from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState, LaneRow
 from focus.conference.turn import CLIENT, Surroundings, Turn
 from focus.stanzas.errors import stanza_error
 from focus.stanzas.stanza import write_error
 from focus.tick import Mailbox
 from focus.values.addresses import resource
+
+REPLAY = 2.0
+"""Seconds that timers leave after a reconnect for what the server has kept for us (DESIGN, "Coming back")."""
 
 
 class Conference:
@@ -56,9 +59,12 @@ class Conference:
 
     def run(self) -> None:
         """Turn after turn until the conference is over."""
-        while not self.is_over:
-            self.turn(self.mailbox.take())
-        self.mailbox.close()
+        try:
+            while not self.is_over:
+                self.turn(self.mailbox.take())
+        finally:  # also after a fault of ours: the tick must not wait for a greenlet that has ended
+            self.mailbox.close()
+            self._on_end(self)
 
     def turn(self, mail: List[Any]) -> None:
         """Handle messages as one turn and settle."""
@@ -73,16 +79,22 @@ class Conference:
         for row in turn.spawn:
             if row.id in self.state.lanes:
                 self._start_lane(self, row)
-        self._on_timer(self, None if self.is_over else min(self.state.timers.values(), default=None))
-        if self.is_over:
-            self._on_end(self)
+        self._on_timer(self, None if self.is_over else self._next_timer())
+
+    def _next_timer(self) -> Optional[float]:
+        """Without a stream only the answers that a client waits for have a time; the rest is put off (C-1034)."""
+        if self._around.connected():
+            return min(self.state.timers.values(), default=None)
+        return self.state.timers.get("askers")
 
     def _handle(self, turn: Turn, message: Any) -> None:
         """One message; if it makes us fail, its sender gets an answer and the conference goes on (J-510)."""
         handler = HANDLERS[type(message)]
         if not self._guarded(turn, lambda t: handler(t, message)):
-            request = getattr(message, "iq", None)
-            if isinstance(message, (messages.Asked, messages.JingleReceived)) and request is not None:
+            if not isinstance(message, (messages.Asked, messages.JingleReceived)):
+                return
+            request = message.iq
+            if request.id not in turn.answered:
                 connection = getattr(message, "connection", CLIENT)
                 self._around.send(connection, write_error(request, stanza_error("internal-server-error"),
                                                           None if connection == CLIENT else request.to))
@@ -98,7 +110,7 @@ class Conference:
     def _too_late(self, turn: Turn, message: Any) -> None:
         """Mail that came in the same turn after the end (C-815)."""
         if isinstance(message, messages.Asked):
-            joining.refuse_late(turn, message)
+            asking.refuse_late(turn, message)
         elif isinstance(message, messages.JingleReceived):
             turn.refuse(message.iq, session.UNKNOWN_SESSION)
 
@@ -154,32 +166,52 @@ def _bridge_lost(turn: Turn, message: messages.BridgeLost) -> None:
 
 def _connection_back(turn: Turn, message: messages.ConnectionBack) -> None:
     """Resumed, nothing was lost; otherwise the room has seen us go and we enter it again (C-1033)."""
+    state = turn.state
+    for name in state.timers:
+        if name != "askers":
+            state.timers[name] = max(state.timers[name] + message.outage, turn.now + REPLAY)
+    state.answered_at += message.outage
     if message.resumed:
-        turn.dirty_bridges.update(turn.state.bridges)
+        turn.dirty_bridges.update(state.bridges)
+        if state.phase == JOINED:
+            asking.answer_all(turn, ready=True)
+        elif not state.lanes and "rejoin" not in state.timers:
+            joining.begin(turn)  # it was to begin while there was no stream
         return
-    turn.state.lanes.clear()
-    turn.state.join_attempt = 0
+    state.lanes.clear()
+    state.join_attempt = state.kicks = 0
+    roles.after_reconnect(turn)
     updates.after_reconnect(turn)
     inviting.after_reconnect(turn)
     joining.begin(turn)
 
 
 def _stop(turn: Turn, message: messages.Stop) -> None:
-    joining.answer_all(turn, ready=False)
     ending.end(turn, message.reason)
 
 
 def _wake(turn: Turn, message: messages.Wake) -> None:
     timers = turn.state.timers
     for name in [name for name, due in timers.items() if due <= turn.now]:
+        if name != "askers" and not turn.around.connected():
+            continue
         if name in timers:
             del timers[name]
+            turn.expired.add(name)
             TIMERS[name](turn)
 
 
 def _nobody_came(turn: Turn) -> None:
     if turn.state.phase == JOINED and not turn.state.members:
         ending.end(turn, "nobody came")
+
+
+def _answer_late(turn: Turn) -> None:
+    asking.answer_late(turn)
+    state = turn.state
+    if not state.askers and not state.meeting_id and not turn.around.connected():
+        # nothing was begun that anybody waits for (C-224); a join that was written is undone after the reconnect
+        ending.end(turn, "there is no connection to the server", leave=bool(state.lanes))
 
 
 def _bridges_due(turn: Turn) -> None:
@@ -189,7 +221,7 @@ def _bridges_due(turn: Turn) -> None:
 
 
 HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
-    messages.Asked: joining.asked,
+    messages.Asked: asking.asked,
     messages.RoomPresence: _presence,
     messages.JingleReceived: _jingle,
     messages.Answered: _answered,
@@ -204,12 +236,14 @@ HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
 }
 
 TIMERS: Dict[str, Callable[[Turn], None]] = {
-    "askers": joining.answer_late,
+    "askers": _answer_late,
     "bridges": _bridges_due,
     "empty": _nobody_came,
     "features": inviting.give_up_silent,
     "flush": updates.flush_delayed,
     "initial": _nobody_came,
+    "limit-audio": lambda turn: None,  # settling looks at it
+    "limit-video": lambda turn: None,
     "owner": roles.elect,
     "presence": lambda turn: None,  # settling sends it
     "rejoin": joining.begin,

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from focus.bridge import session as bridge_session
-from focus.conference import inviting
+from focus.conference import asking, inviting
 from focus.conference.state import JOINED, NICK, OVER
 from focus.conference.turn import Turn
 from focus.stanzas.stanza import write_presence
@@ -54,6 +54,7 @@ def end(turn: Turn, reason: str, leave: bool = True) -> None:
     state = turn.state
     if state.phase == OVER:
         return
+    asking.answer_all(turn, ready=False)  # nobody is left without an answer (C-260)
     bridge_session.close_all(turn)
     if leave:
         turn.send(write_presence("%s/%s" % (state.room, NICK), type="unavailable",

@@ -13,7 +13,17 @@ from focus.bridge import session as bridge_session
 from focus.bridge.selection import Refusal, choose
 from focus.conference import publishing, signalling, updates
 from focus.conference.offer import ASSUMED_FEATURES, Features, media_for
-from focus.conference.state import ACTIVE, ALLOCATING, ENDED, OFFERED, WAITING, BridgeSession, Member, Participant
+from focus.conference.state import (
+    ACTIVE,
+    ALLOCATING,
+    ENDED,
+    JOINED,
+    OFFERED,
+    WAITING,
+    BridgeSession,
+    Member,
+    Participant,
+)
 from focus.conference.turn import Turn
 from focus.stanzas.jingle import write_session_initiate, write_session_terminate
 from focus.stanzas.muc import VISITOR
@@ -22,6 +32,8 @@ FEATURES_WAIT = 5.0
 """Seconds a member that doesn't answer disco is waited for (C-641)."""
 RETRY_BRIDGE = 5.0
 """Seconds between two tries while there's no bridge (B-831)."""
+SAY_AGAIN = 60.0
+"""Seconds between two log lines about the same lack of bridges."""
 MAX_ATTEMPTS = 5
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
 """B-641: pauses between failed invitations, doubling, in seconds."""
@@ -38,7 +50,7 @@ def consider(turn: Turn) -> None:
         if member.nick in state.participants or not is_invitable(member):
             continue
         if member.features is None:
-            turn.sooner("features", turn.now + FEATURES_WAIT)
+            turn.sooner("features", member.since + FEATURES_WAIT)
             continue
         participant = Participant(member.nick, member.jid)
         state.participants[member.nick] = participant
@@ -65,7 +77,7 @@ def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]
 def give_up_silent(turn: Turn) -> None:
     """The timer for features ran out: who hasn't answered is taken for a client with the default set (C-641)."""
     for member in list(turn.state.members.values()):
-        if member.features is None:
+        if member.features is None and turn.now - member.since >= FEATURES_WAIT:
             turn.log.info("%s does not answer service discovery; audio, video and SCTP are assumed", member.nick)
             member.features = ASSUMED_FEATURES
     consider(turn)
@@ -108,12 +120,15 @@ def begin(turn: Turn, participant: Participant) -> None:
 def _no_bridge(turn: Turn, participant: Participant, refusal: Refusal) -> None:
     """Nobody to allocate on: stay, and try again by itself (B-831, B-832, U-16)."""
     state = turn.state
-    turn.log.warning("%s Can not invite participant %s, no bridge available. Failed to select bridge for "
-                     "participantProperties=%s: %s", refusal.reason, participant.endpoint, participant.endpoint,
-                     refusal.bridges)
-    turn.sooner("retry", turn.now + RETRY_BRIDGE)
     if state.no_bridge_since is None:
         state.no_bridge_since = turn.now
+    if turn.now >= state.no_bridge_said + SAY_AGAIN:
+        state.no_bridge_said = turn.now
+        turn.log.warning("%s Can not invite participant, no bridge available. Failed to select bridge for "
+                         "participantProperties=%s in %s: %s. Is a bridge connected to Prosody and in that room? It is "
+                         "tried again by itself. (U-16, U-17)", refusal.reason, participant.endpoint,
+                         turn.around.config.brewery_jid, refusal.bridges)
+    turn.sooner("retry", turn.now + RETRY_BRIDGE)
     grace_end = state.no_bridge_since + turn.around.config.no_bridge_grace
     if turn.now >= grace_end:
         if not any(p.phase in (OFFERED, ACTIVE) for p in state.participants.values()):
@@ -162,6 +177,10 @@ def offer(turn: Turn, allocated: bridge_session.Allocated) -> None:
     state, config = turn.state, turn.around.config
     participant = state.participants.get(allocated.endpoint)
     if participant is None or participant.invite != allocated.invite or participant.phase != ALLOCATING:
+        return
+    if state.phase != JOINED:  # nobody would take the offer of one who isn't in the room
+        bridge_session.expire(turn, participant.endpoint)
+        participant.phase = WAITING
         return
     features = participant.features or ASSUMED_FEATURES
     sources = {}

@@ -43,7 +43,7 @@ def _joined(turn: Turn, nick: str, stanza: Any) -> None:
         turn.log.warning("Ignoring member %s: the room has %d already", nick, MAX_MEMBERS)
         return
     state.joins += 1
-    member = Member(nick, stanza.from_, read_member(stanza), state.joins)
+    member = Member(nick, stanza.from_, read_member(stanza), state.joins, turn.now)
     state.members[nick] = member
     turn.cancel("initial")
     turn.cancel("empty")

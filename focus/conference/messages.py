@@ -73,6 +73,8 @@ class ConnectionBack(NamedTuple):
     """The stream is up again; ``resumed`` tells whether the room ever saw us leave (C-1033)."""
 
     resumed: bool
+    outage: float = 0.0
+    """Seconds without a stream: by so much timers are put off (C-1034)."""
 
 
 class Stop(NamedTuple):

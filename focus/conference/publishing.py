@@ -2,12 +2,20 @@
 from __future__ import annotations
 
 from focus import __version__
-from focus.conference.state import JOINED, NICK, ConferenceState
+from focus.conference.state import ACTIVE, JOINED, NICK, ConferenceState
 from focus.conference.turn import Turn
 from focus.stanzas.caps import Caps
-from focus.stanzas.focus_presence import FocusPresence, write_focus_presence
+from focus.stanzas.focus_presence import (
+    AUDIO_LIMIT_REACHED,
+    BRIDGE_COUNT,
+    VIDEO_LIMIT_REACHED,
+    FocusPresence,
+    write_focus_presence,
+)
 from focus.stanzas.stanza import write_presence
 
+LIMIT_OVER = 2.0
+"""Seconds below a limit of senders until that is said (M-563)."""
 MIN_INTERVAL = 1.0
 """Seconds between two presences of a room (C-511); what must not wait goes at once."""
 
@@ -33,8 +41,9 @@ def flush(turn: Turn) -> None:
     if state.phase != JOINED or not turn.around.connected():
         return
     bridges = str(sum(1 for session in state.bridges.values() if session.endpoints))
-    if bridges != "0" or "bridge-count" in published.properties:
-        published.properties["bridge-count"] = bridges  # B-663
+    if bridges != "0" or BRIDGE_COUNT in published.properties or not len(turn.around.bridges):
+        published.properties[BRIDGE_COUNT] = bridges  # B-663, and 0 while there is none at all (U-16)
+    _sender_limits(turn)
     now = current(state, turn.around.caps)
     if now == published.sent:
         turn.cancel("presence")
@@ -42,6 +51,35 @@ def flush(turn: Turn) -> None:
         turn.sooner("presence", published.sent_at + MIN_INTERVAL)
     else:
         send(turn, now)
+
+
+def _sender_limits(turn: Turn) -> None:
+    """``audio-limit-reached`` and ``video-limit-reached``: true at once, false after 2 s below (C-510, M-563)."""
+    state, config = turn.state, turn.around.config
+    for media, limit, key in (("audio", config.max_audio_senders, AUDIO_LIMIT_REACHED),
+                              ("video", config.max_video_senders, VIDEO_LIMIT_REACHED)):
+        if len(state.members) < limit and key not in state.published.properties:
+            continue
+        timer = "limit-" + media
+        if senders(turn, media) >= limit:
+            turn.cancel(timer)
+            if state.published.properties.get(key) != "true":
+                state.published.properties[key] = "true"
+                state.published.sent_at = float("-inf")  # this doesn't wait
+        elif state.published.properties.get(key) == "true":
+            if timer in turn.expired:
+                state.published.properties[key] = "false"
+            else:
+                turn.sooner(timer, turn.now + LIMIT_OVER)
+
+
+def senders(turn: Turn, media: str, without: str = "") -> int:
+    """Participants that say they send this media and have an accepted source of it (C-625, M-1116)."""
+    state = turn.state
+    return sum(1 for nick, participant in state.participants.items()
+               if nick != without and participant.phase == ACTIVE and nick in state.members
+               and state.members[nick].is_sending(media)
+               and any(source.media == media for source in state.sources.get(nick).sources))
 
 
 def send(turn: Turn, presence: FocusPresence) -> None:

@@ -18,6 +18,7 @@ GRANT_WAIT = 15.0
 GRANT_PAUSE = 60.0
 """Seconds in which a member is granted ownership once (M-213)."""
 NEXT_AFTER_ERROR = 2.0
+"""Seconds after a refused grant until the next candidate is tried (M-213)."""
 SERVICES = frozenset((FEATURE_JIBRI, FEATURE_JIGASI, FEATURE_TRANSCRIBER))
 
 
@@ -39,6 +40,10 @@ def elect(turn: Turn) -> None:
     chosen = _next(state.members.values(), turn.now)
     if chosen is not None:
         _grant(turn, chosen)
+        return
+    again = [m.granted_at + GRANT_PAUSE for m in state.members.values() if m.refusals == 1 and not m.renounced]
+    if again:
+        turn.sooner("owner", min(again))  # the same one once more, after the minute (M-213)
 
 
 def _grant_pending(turn: Turn, member: Member) -> bool:
@@ -50,7 +55,7 @@ def _next(members: Iterable[Member], now: float) -> Optional[Member]:
     for member in members:
         if (member.role != VISITOR and not _is_service(member)
                 and member.info.real_jid is not None and not member.renounced
-                and now - member.granted_at >= GRANT_PAUSE):
+                and now - member.granted_at >= GRANT_PAUSE and member.refusals < 2):
             return member
     return None
 
@@ -77,8 +82,10 @@ def grant_answered(turn: Turn, nick: str, iq: Optional[Any]) -> None:
     why = "no answer" if iq is None else "%s %s" % (iq.error.condition, iq.error.text)
     turn.log.warning("Granting owner to %s failed: %s. Is the focus account in the `admins` of the MUC component?",
                      nick, why)
+    member = state.members.get(nick)
+    if member is not None:
+        member.refusals += 1
     if state.owner == nick:
-        member = state.members.get(nick)
         if member is not None and member.role == OWNER:
             return
         state.owner = None
@@ -86,6 +93,15 @@ def grant_answered(turn: Turn, nick: str, iq: Optional[Any]) -> None:
             elect(turn)
         else:
             turn.after("owner", NEXT_AFTER_ERROR)
+
+
+def after_reconnect(turn: Turn) -> None:
+    """The stream is new: a grant that was in flight may not have been carried out, so it counts for nothing."""
+    for row in turn.state.requests.values():
+        member = turn.state.members.get(row.endpoint) if row.kind == "grant" else None
+        if member is not None:
+            member.granted_at = float("-inf")
+    turn.state.owner = None
 
 
 def changed(turn: Turn, member: Member, was: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional
 
 from focus.bridge import session as bridge_session
-from focus.conference import inviting, updates
+from focus.conference import inviting, publishing, updates
 from focus.conference.state import ACTIVE, ENDED, OFFERED, Participant
 from focus.conference.turn import Turn
 from focus.conference.validation import SourceRefused
@@ -127,9 +127,7 @@ def _sender_limit(turn: Turn, participant: Participant, sources: SourceSet) -> O
     config = turn.around.config
     for media, limit in (("audio", config.max_audio_senders), ("video", config.max_video_senders)):
         if any(source.media == media for source in sources.sources) and limit < len(turn.state.members):
-            senders = sum(1 for member in turn.state.members.values()
-                          if member.nick != participant.endpoint and member.is_sending(media))
-            if senders >= limit:
+            if publishing.senders(turn, media, without=participant.endpoint) >= limit:
                 return stanza_error("resource-constraint", "%d %s senders are the limit" % (limit, media))
     return None
 

@@ -40,10 +40,14 @@ class Member:
     """What its last presence said, a ``stanzas.member.MemberInfo``."""
     order: int
     """Rises with every join: who came first (M-222)."""
+    since: float = 0.0
+    """Monotonic seconds of its join."""
     features: Optional[Features] = None
     """None until discovered (C-640) or given up (C-641)."""
     granted_at: float = float("-inf")
     """Monotonic seconds of our last ownership grant (M-213: one a minute)."""
+    refusals: int = 0
+    """Grants to it that the room refused."""
     renounced: bool = False
     """Was owner by our grant and is not any more (M-225): not elected again."""
     @property
@@ -113,9 +117,9 @@ class Endpoint:
     """The creating request left."""
     sctp: bool = False
     transport: Optional[Transport] = None
-    """The client's, last heard."""
-    send_transport: bool = False
-    """It is to be sent with the next update."""
+    """The client's, with the DTLS role it chose: what is sent again if need be."""
+    unsent: List[Transport] = field(default_factory=list)
+    """What the client said of its transport and the bridge hasn't heard, each as it came (J-566)."""
     send_sources: bool = False
     """The full source set is to be sent with the next update."""
     last_n: Optional[int] = None
@@ -214,10 +218,17 @@ class ConferenceState:
     published: Published
     phase: str = JOINING
     meeting_id: str = ""
-    whois_anyone: bool = False
     is_owner: bool = False
     is_breakout: bool = False
     join_attempt: int = 0
+    """Failed attempts in a row."""
+    joined_at: float = float("-inf")
+    kicks: int = 0
+    """Removals of the focus in a row."""
+    seen_inside: bool = False
+    """While entering: our own presence was seen, so that a later ``unavailable`` is not an old one."""
+    thrown_out: bool = False
+    """While entering: we were removed again."""
     present: Dict[str, Any] = field(default_factory=dict)
     """Presences of occupants seen during a (re)join, by nickname, to be handled when it is complete (C-412)."""
     askers: List[Asker] = field(default_factory=list)
@@ -242,3 +253,4 @@ class ConferenceState:
     owner: Optional[str] = None
     """Nickname of the remembered owner (M-220)."""
     no_bridge_since: Optional[float] = None
+    no_bridge_said: float = float("-inf")

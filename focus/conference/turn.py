@@ -37,6 +37,8 @@ class Surroundings(NamedTuple):
     own_jid: Callable[[], str]
     """Full JID of the focus user."""
     connected: Callable[[], bool]
+    claim_meeting: Callable[[str, str], bool]
+    """``claim_meeting(meeting id, room)``: whether no other room has it (C-426)."""
     tell: Callable[[Any], None]
     """Tell all conferences of a ``bridge.pool.PoolEvent``."""
 
@@ -44,13 +46,17 @@ class Surroundings(NamedTuple):
 class Turn:
     """State, time and output of one turn."""
 
-    __slots__ = ("around", "bodies", "dirty_bridges", "flush", "log", "now", "spawn", "state")
+    __slots__ = ("answered", "around", "bodies", "dirty_bridges", "expired", "flush", "log", "now", "spawn", "state")
 
     def __init__(self, state: ConferenceState, around: Surroundings, log: Any) -> None:
         self.state = state
         self.around = around
         self.log = log
         self.now = around.now()
+        self.answered: Set[str] = set()
+        """Ids of the requests answered in this turn: none is answered twice."""
+        self.expired: Set[str] = set()
+        """Timers that ran out with this turn."""
         self.flush: Set[str] = set()
         """Endpoints whose queued source updates are due at the end of the turn."""
         self.dirty_bridges: Set[str] = set()
@@ -67,10 +73,12 @@ class Turn:
 
     def result(self, iq: Any, payload: str = "") -> None:
         """Answer a request that came over the room."""
+        self.answered.add(iq.id)
         self.send(write_result(iq, payload))
 
     def refuse(self, iq: Any, error: StanzaError) -> None:
         """Answer a request that came over the room with an error."""
+        self.answered.add(iq.id)
         self.send(write_error(iq, error))
 
     def request(self, kind: str, to: str, iq_type: str, payload: str, endpoint: str = "", invite: int = 0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Dict, Optional, Tuple
 
 from focus.conference.signalling import Difference, difference
-from focus.conference.state import ACTIVE, Participant
+from focus.conference.state import ACTIVE, JOINED, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.jingle import source_body_json, source_body_xml, write_source_update
 from focus.values.sources import SourceSet
@@ -66,6 +66,9 @@ def after_reconnect(turn: Turn) -> None:
 def flush(turn: Turn) -> None:
     """End of a turn: send each receiver that is due what it hasn't heard."""
     state = turn.state
+    if state.phase != JOINED:
+        turn.flush.clear()  # held back until we are in the room again
+        return
     for endpoint in turn.flush:
         participant = state.participants.get(endpoint)
         if participant is None or participant.phase != ACTIVE or participant.rewriting or participant.update:

@@ -128,6 +128,11 @@ class Presence:
         return _parse_error(self.element) if self.type == "error" else None
 
 
+def bare_presence(from_: str, to: str, type: str) -> Presence:
+    """A presence without content, for one whose content was beyond our bounds."""
+    return Presence(from_, to, type, "", xml.empty("presence"))
+
+
 class Message:
     """One message: what the focus needs to tell its kinds apart (C-532, C-715).
 

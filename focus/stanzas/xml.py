@@ -189,3 +189,10 @@ def parse_bool(text: Optional[str], default: bool = False) -> bool:
     if not text:
         return default
     return text == "1" or text.lower() == "true"
+
+
+def empty(name: str) -> Any:
+    """An element without content, to be read like one that arrived."""
+    from lxml.etree import Element
+
+    return Element(name)

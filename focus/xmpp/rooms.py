@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional
 
-from focus.lanes import Lane
+from focus.lanes import Delivery, Lane
 from focus.stanzas.caps import write_caps
 from focus.stanzas.disco import focus_caps
 from focus.stanzas.forms import SHOW_REAL_JIDS, RoomConfigForm, RoomConfigGet, write_room_owner
@@ -30,7 +30,8 @@ from focus.values.rooms import JoinOutcome
 DISCONNECTED = JoinOutcome(error="disconnected")
 
 
-def join(lane: Lane, room: str, nick: str, extensions: str = "", password: Optional[str] = None) -> JoinOutcome:
+def join(lane: Lane, room: str, nick: str, extensions: str = "", password: Optional[str] = None,
+         lift: Optional[str] = None) -> JoinOutcome:
     """Enter a room and see that it shows real JIDs.
 
     Args:
@@ -38,29 +39,45 @@ def join(lane: Lane, room: str, nick: str, extensions: str = "", password: Optio
         nick: ours.
         extensions: what our presence says, serialised; our caps if empty.
         password: of the room, if it has one.
+        lift: bare JID whose ban ends once we are in (C-431).
     """
     own = "%s/%s" % (room, nick)
-    read, set_whois = lane.new_id(), lane.new_id()
+    read, set_whois, limit = lane.new_id(), lane.new_id(), lane.new_id()
     lane.watch(own)
-    lane.expect(read, room)
-    lane.expect(set_whois, room)
+    for request in (read, set_whois, limit):  # the last is never sent: its deadline is that of the presence
+        lane.expect(request, room)
     lane.write(
         write_presence(own, payload_xml=write_muc_join(MucJoin(password)) + (extensions or write_caps(focus_caps()))),
         write_iq("get", read, room, write_room_owner(RoomConfigGet())),
         write_iq("set", set_whois, room, write_room_owner(SHOW_REAL_JIDS)))
+    if lift:
+        item = AdminSet((MucItem(jid=lift, affiliation="none"),))
+        lane.write(write_iq("set", lane.new_id(), room, write_admin_set(item)))
     got: Dict[str, Any] = {}
     while not {own, read, set_whois} <= got.keys():
         delivery = lane.next()
-        got.setdefault(delivery.key, delivery.stanza)
-        presence = got.get(own)
-        if presence is not None and presence.type == "error":
-            error = presence.error
-            return JoinOutcome(error.condition, error.text) if error is not None else JoinOutcome("undefined-condition")
-        if presence is not None and presence.type == "unavailable":
-            return JoinOutcome("gone", "removed while entering")
-        if own not in got and got.get(read, True) is None:
+        failure = _noted(delivery, own, got)
+        if failure is not None:
+            return failure
+        if own not in got and limit in got:
             return JoinOutcome("timeout")
     return _outcome(got[own], got[read], got[set_whois])
+
+
+def _noted(delivery: Delivery, own: str, got: Dict[str, Any]) -> Optional[JoinOutcome]:
+    """Keep what was delivered; an outcome if that ends the exchange."""
+    stanza = delivery.stanza
+    if delivery.key != own or stanza is None:
+        got.setdefault(delivery.key, stanza)
+        return None
+    if stanza.type == "error":
+        error = stanza.error
+        return JoinOutcome(error.condition, error.text) if error is not None else JoinOutcome("undefined-condition")
+    if stanza.type == "unavailable":
+        # Before we were in, it is the echo of an earlier leave (C-815).
+        return JoinOutcome("gone", "removed while entering") if own in got else None
+    got[own] = stanza
+    return None
 
 
 def _outcome(presence: Any, form: Any, confirmation: Any) -> JoinOutcome:
@@ -99,8 +116,11 @@ def read_password(lane: Lane, room: str) -> Optional[str]:
         iq.payload, RoomConfigForm) else None
 
 
-def free_nick(lane: Lane, room: str, nick: str) -> bool:
-    """Put out who sits on our nickname in a room nobody made yet: ban, so that we get in, and lift the ban (C-431)."""
+def free_nick(lane: Lane, room: str, nick: str, own: str) -> Optional[str]:
+    """Put out who sits on our nickname in a room that nobody has made yet (C-431).
+
+    Returns the bare JID that is banned now; the ban is to be lifted when we are in. None if that didn't help.
+    """
     holder: Optional[str] = None
     for role in ("moderator", "participant", "visitor"):
         items = _ask(lane, "get", room, write_admin_get(AdminGet(role=role)))
@@ -108,13 +128,10 @@ def free_nick(lane: Lane, room: str, nick: str) -> bool:
             holder = next((item.jid for item in items.payload.items if item.nick == nick and item.jid), None)
         if holder is not None:
             break
-    if holder is None:
-        return False
+    if holder is None or bare(holder) == own:
+        return None
     banned = _ask(lane, "set", room, write_admin_set(AdminSet((MucItem(jid=bare(holder), affiliation="outcast"),))))
-    if banned is None or banned.type == "error":
-        return False
-    _ask(lane, "set", room, write_admin_set(AdminSet((MucItem(jid=bare(holder), affiliation="none"),))))
-    return True
+    return bare(holder) if banned is not None and banned.type != "error" else None
 
 
 def _ask(lane: Lane, iq_type: str, room: str, payload: str) -> Any:

@@ -60,7 +60,6 @@ class Scene:
         self.connections: List[str] = []
         self.deadlines: Dict[str, Optional[float]] = {}
         self.lanes: List[Any] = []
-        self.ended = False
         self.told: List[Any] = []
         """Bridge events for all conferences."""
         self.wake_at: Optional[float] = None
@@ -73,11 +72,11 @@ class Scene:
             config=self.config, codecs=self.config.codec, bridges=self.bridges, now=lambda: self.now,
             new_id=lambda: "f%d" % next(self._ids), send=self._send, expect=self._expect,
             discover=lambda room, info, jid: self.features, caps=focus_caps(), own_jid=lambda: FOCUS,
-            connected=lambda: self.up, tell=self.told.append)
+            connected=lambda: self.up, claim_meeting=lambda meeting, room: True, tell=self.told.append)
         self.state = ConferenceState(room=ROOM, number=1, created_at=self.now, properties=properties or {},
                                      published=Published("standup", {"support-terminate-restart": "true"}))
         self.conference = Conference(self.state, around, Mailbox(Floor()), context(room=ROOM),
-                                     lambda _, row: self.lanes.append(row), self._timer, self._end)
+                                     lambda _, row: self.lanes.append(row), self._timer, lambda _: None)
         begin = Turn(self.state, around, context(room=ROOM))
         joining.begin(begin)
         self.lanes += begin.spawn
@@ -97,8 +96,9 @@ class Scene:
     def _timer(self, _: Conference, when: Optional[float]) -> None:
         self.wake_at = when
 
-    def _end(self, _: Conference) -> None:
-        self.ended = True
+    @property
+    def ended(self) -> bool:
+        return self.conference.is_over
 
     # --- what happens to it ----------------------------------------------------------------------------------
 

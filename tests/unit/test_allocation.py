@@ -10,6 +10,7 @@ from focus.conference import messages
 from tests.support.harness import (
     BRIDGE,
     COLIBRI,
+    JOINED,
     ROOM,
     SECOND_BRIDGE,
     Scene,
@@ -274,6 +275,8 @@ class TestFreshStream:
         scene.mail(scene.jingle("anna0001", "source-add", content("video", source("anna0001", "v", 71, 1))))
         scene.sent.clear()
         scene.mail(messages.ConnectionBack(False))
+        assert not scene.take("source-add")  # not before we stand in the room again
+        scene.mail(scene.presence("anna0001"), scene.presence("bo000002")).lane_done(JOINED)
         assert 71 in told(scene.one("source-add"))["anna0001"]
 
 

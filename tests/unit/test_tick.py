@@ -176,7 +176,7 @@ class TestLanes:
         raise ValueError("ours")
 
     def start(self, kind, **args):
-        self.lanes.start(kind, args, self.done.append, "lost")
+        self.lanes.start(kind, args, self.done.append, "lost", "fault")
         self.floor.wait_quiet()
 
     def test_waits_without_holding_up_the_tick(self):
@@ -195,4 +195,4 @@ class TestLanes:
 
     def test_a_fault_of_ours_ends_it_too(self):
         self.start("fail")
-        assert self.done == ["lost"] and self.floor.busy == 0
+        assert self.done == ["fault"] and self.floor.busy == 0
