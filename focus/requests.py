@@ -13,6 +13,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from focus.stanzas.small import write_ping
 from focus.stanzas.stanza import write_iq
 
+QUICK = 1.0
+"""Seconds within which our own server answers a ping if it isn't behind; before that nobody is called silent."""
+
 Deliver = Callable[[str, Optional[Any]], None]
 """Told the id and the answer, or None when the deadline ran out."""
 
@@ -48,6 +51,7 @@ class Requests:
         self._suspects: List[str] = []
         self._check = ""
         """Id of the ping whose answer settles the suspects; one serves all that are due."""
+        self._check_sent = 0.0
         self._connected = False
 
     def __len__(self) -> int:
@@ -67,7 +71,10 @@ class Requests:
         """Hand a result or error to who waits for it; False if nobody does."""
         if self._check and iq.id == self._check and connection == "client" and _same(self._server, iq.from_):
             self._check = ""
-            self._time_out()
+            if self._now() - self._check_sent > QUICK:
+                self._ask_server()  # it is behind: an answer may wait in a connection it hasn't come to yet
+            else:
+                self._time_out()
             return True
         pending = self._pending.get(iq.id)
         if pending is None or pending.connection != connection or not _same(pending.to, iq.from_):
@@ -95,8 +102,12 @@ class Requests:
             if request_id in self._pending:
                 self._suspects.append(request_id)
         if self._suspects:
-            self._check = self._new_id()
-            self._send("client", write_iq("get", self._check, self._server, write_ping()))
+            self._ask_server()
+
+    def _ask_server(self) -> None:
+        self._check = self._new_id()
+        self._check_sent = self._now()
+        self._send("client", write_iq("get", self._check, self._server, write_ping()))
 
     def _time_out(self) -> None:
         suspects, self._suspects = self._suspects, []

@@ -68,7 +68,7 @@ class Service:
         config, now, ids = self._config, self._now, Ids()
         self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
-        self.bridges = Bridges()
+        self.bridges = Bridges(silent_after=config.health_checks_presence_timeout)
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,

@@ -6,9 +6,10 @@
 --                prosodyctl register jvb   auth.meet.example RANDOM     -> the bridges
 -- Certificates:  meet.example and auth.meet.example; the focus checks the one of auth.meet.example.
 --
--- Two things belong to the global part of the configuration, before the first VirtualHost:
+-- Three things belong to the global part of the configuration, before the first VirtualHost:
 --
 --   modules_enabled: add "smacks" (lost connections are resumed), "bosh" and "websocket" (the web clients)
+--   gc = { mode = "generational" }: a burst of joins costs the server less than half of the CPU
 --   modules_disabled or the list of enabled ones: leave "limits" out, or the focus is slowed down to 10 kB/s
 
 -- The focus owns every room as an administrator.

@@ -139,6 +139,8 @@ def _answered(turn: Turn, message: messages.Answered) -> None:
         inviting.initiate_answered(turn, request.endpoint, request.session, message.iq)
     elif request.kind == "grant":
         roles.grant_answered(turn, request.endpoint, message.iq)
+    elif request.kind == "features":
+        inviting.server_answered(turn, request.at)
     elif request.kind != "terminate":
         inviting.consequences(turn, bridge_session.answered(turn, request, message.iq))
 
@@ -239,7 +241,7 @@ TIMERS: Dict[str, Callable[[Turn], None]] = {
     "askers": _answer_late,
     "bridges": _bridges_due,
     "empty": _nobody_came,
-    "features": inviting.give_up_silent,
+    "features": inviting.ask_before_giving_up,
     "flush": updates.flush_delayed,
     "initial": _nobody_came,
     "limit-audio": lambda turn: None,  # settling looks at it
@@ -255,9 +257,11 @@ TIMERS: Dict[str, Callable[[Turn], None]] = {
 def settle(turn: Turn) -> None:
     """The end of a turn: what it changed leaves, each thing once and in this order.
 
-    Bridges first, since nothing a client does waits for what it is told here; then what receivers have to hear of
-    each other's sources; then our presence.
+    Who moderates is decided once, whoever came and went. Bridges first, since nothing a client does waits for what
+    it is told here; then what receivers have to hear of each other's sources; then our presence.
     """
+    if turn.elect:
+        roles.elect(turn)
     for bridge in sorted(turn.dirty_bridges):
         bridge_session.flush(turn, bridge)
     updates.flush(turn)

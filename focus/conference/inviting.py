@@ -27,9 +27,12 @@ from focus.conference.state import (
 from focus.conference.turn import Turn
 from focus.stanzas.jingle import write_session_initiate, write_session_terminate
 from focus.stanzas.muc import VISITOR
+from focus.stanzas.small import write_ping
 
 FEATURES_WAIT = 5.0
 """Seconds a member that doesn't answer disco is waited for (C-641)."""
+SERVER_QUICK = 1.0
+"""Seconds within which our own server answers if it isn't behind with everything."""
 RETRY_BRIDGE = 5.0
 """Seconds between two tries while there's no bridge (B-831)."""
 SAY_AGAIN = 60.0
@@ -74,8 +77,22 @@ def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]
     consider(turn)
 
 
+def ask_before_giving_up(turn: Turn) -> None:
+    """The timer for features ran out: that counts when our own server has answered (DESIGN, "Deadlines")."""
+    if any(member.features is None for member in turn.state.members.values()):
+        turn.request("features", turn.around.config.login_domain, "get", write_ping())
+
+
+def server_answered(turn: Turn, asked_at: float) -> None:
+    """A quick answer of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
+    if turn.now - asked_at > SERVER_QUICK:
+        ask_before_giving_up(turn)
+    else:
+        give_up_silent(turn)
+
+
 def give_up_silent(turn: Turn) -> None:
-    """The timer for features ran out: who hasn't answered is taken for a client with the default set (C-641)."""
+    """Who hasn't answered is taken for a client with the default set (C-641)."""
     for member in list(turn.state.members.values()):
         if member.features is None and turn.now - member.since >= FEATURES_WAIT:
             turn.log.info("%s does not answer service discovery; audio, video and SCTP are assumed", member.nick)

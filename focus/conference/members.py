@@ -49,8 +49,7 @@ def _joined(turn: Turn, nick: str, stanza: Any) -> None:
     turn.cancel("empty")
     state.answered_at = float("-inf")
     turn.log.info("Member joined: %s stats-id=%s region=%s", nick, member.info.stats_id, member.info.region)
-    if state.owner is None:
-        roles.elect(turn)
+    turn.elect = turn.elect or state.owner is None
     if inviting.is_invitable(member):
         features = turn.around.discover(state.room, member.info, stanza.from_)
         if features is not None:

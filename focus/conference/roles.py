@@ -110,9 +110,9 @@ def changed(turn: Turn, member: Member, was: str) -> None:
         member.renounced = True
         if turn.state.owner == member.nick:
             turn.state.owner = None
-        elect(turn)
+        turn.elect = True
     elif turn.state.owner is None:
-        elect(turn)
+        turn.elect = True
 
 
 def left(turn: Turn, nick: str) -> None:
@@ -122,4 +122,4 @@ def left(turn: Turn, nick: str) -> None:
     for member in turn.state.members.values():
         if turn.state.owner is None and member.renounced:
             member.renounced = False  # anybody may be elected again after a leave (M-225)
-    elect(turn)
+    turn.elect = True

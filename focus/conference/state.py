@@ -176,6 +176,8 @@ class Request:
     invite: int = 0
     session: str = ""
     """Bridge session id, Jingle sid or lane the answer belongs to: guards against late ones (K-480)."""
+    at: float = 0.0
+    """Monotonic seconds at which it was made."""
 
 
 @dataclass

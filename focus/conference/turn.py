@@ -46,7 +46,8 @@ class Surroundings(NamedTuple):
 class Turn:
     """State, time and output of one turn."""
 
-    __slots__ = ("answered", "around", "bodies", "dirty_bridges", "expired", "flush", "log", "now", "spawn", "state")
+    __slots__ = ("answered", "around", "bodies", "dirty_bridges", "elect", "expired", "flush", "log", "now", "spawn",
+                 "state")
 
     def __init__(self, state: ConferenceState, around: Surroundings, log: Any) -> None:
         self.state = state
@@ -55,6 +56,8 @@ class Turn:
         self.now = around.now()
         self.answered: Set[str] = set()
         """Ids of the requests answered in this turn: none is answered twice."""
+        self.elect = False
+        """Whether it has to be seen to that there is an owner."""
         self.expired: Set[str] = set()
         """Timers that ran out with this turn."""
         self.flush: Set[str] = set()
@@ -84,7 +87,7 @@ class Turn:
     def request(self, kind: str, to: str, iq_type: str, payload: str, endpoint: str = "", invite: int = 0,
                 session: str = "", seconds: Optional[float] = None) -> str:
         """Send a request; its answer comes back as an ``Answered``. Returns the id."""
-        row = Request(self.around.new_id(), kind, to, endpoint, invite, session)
+        row = Request(self.around.new_id(), kind, to, endpoint, invite, session, self.now)
         self.state.requests[row.id] = row
         self.around.expect(CLIENT, row, self.state.room, seconds)
         self.send(write_iq(iq_type, row.id, to, payload))

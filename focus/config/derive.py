@@ -33,7 +33,6 @@ def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
     fill("conference_muc", "conference." + domain, "derived from domain")
     fill("component_host", values["host"], "derived from host")
     fill("brewery_jid", "jvbbrewery@internal." + values["user_domain"], "derived from user_domain")
-    fill("health_checks_retry_delay", values["health_checks_interval"] / 2, "derived from health_checks_interval")
     fill("max_ssrc_groups_per_user", values["max_ssrcs_per_user"], "derived from max_ssrcs_per_user")
     for name in BY_NAME:
         fill(name, None, "default")

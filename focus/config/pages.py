@@ -1,7 +1,7 @@
 """What is made from the table of options: the annotated ini, the reference page, and the printed configuration.
 
 ``python -m focus.config ini`` and ``python -m focus.config page`` print the first two; ``conf/jicofo.ini`` and
-``docs/options.md`` are their output, which a test compares.
+``docs/configuring.md`` are their output, which a test compares.
 """
 from __future__ import annotations
 
@@ -47,13 +47,38 @@ def _comment(text: str) -> List[str]:
     return ["# " + line for line in textwrap.wrap(text, _WIDTH - 2, break_on_hyphens=False)]
 
 
+_PAGE = """\
+# Configuring
+
+This page is made from the table of options (`python -m focus.config page`).
+
+**Where values come from.** A flag wins over a variable of the environment, that over the ini file which `--config`
+names, and the file over the default. The file is read at the start; changes need a restart. `jicofo check` prints
+every value in force and where it came from, with secrets masked, and ends with 2 if something is wrong;
+`jicofo config` prints an ini with every option at its default, the same as
+[conf/jicofo.ini](../conf/jicofo.ini); `jicofo config --explain --domain=meet.example` prints the names that
+follow from the domain: account, rooms, bridges' room, component.
+
+**How values are written.** Durations: `15` (seconds), `15 s`, `500 ms`, `1 minute`, `2 h`. Switches: `true` or
+`false`, also yes/no, on/off, 1/0. In the ini a value goes to the end of its line, without quotes, and a comment has
+a line of its own. Flags: `--name=value` or `--name value`. An empty value counts as not set. Unknown flags, unknown
+keys of the ini and variables that look like a slip of the pen give a warning with the nearest known name; a value
+that can't be right ends the start with exit status 2 and one line that names the option, where the value came from
+and what would be right.
+
+**Secrets.** Put them into variables (`JICOFO_AUTH_PASSWORD`, `JICOFO_SECRET`) or into an ini of mode 640; a flag shows
+them to everyone who lists the processes. Passwords from public examples are refused.
+
+**From older installations.** The eight options of the old command line (`--domain --host --port --subdomain --secret
+--user_domain --user_name --user_password`) work as they did, `--port` being the component's port. The column
+*reference* has the setting's path in the `jicofo.conf` of the reference implementation and, in brackets, its name in
+older property files. Neither kind of file is read; the column is there to find the new name, and an old key in the
+ini is answered with it."""
+
+
 def page() -> str:
-    """The reference page of all options, as Markdown."""
-    lines = ["# Options", "",
-             "Made from the table of options by `python -m focus.config page`; the same facts, in the form of an ini "
-             "with every default, stand in [conf/jicofo.ini](../conf/jicofo.ini). *Reference* is the setting's path in "
-             "the `jicofo.conf` of the reference implementation and, in brackets, its name in older property files: "
-             "neither is read, but someone who knows the old name finds the new one."]
+    """The page about configuration with the table of all options, as Markdown."""
+    lines = [_PAGE]
     for section, about in SECTIONS.items():
         lines += ["", "## [%s]" % section, "", about, "",
                   "| key | type | default | meaning | variable | flag | reference |", "|---|---|---|---|---|---|---|"]

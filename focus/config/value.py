@@ -52,13 +52,12 @@ class Config:
     brewery_jid: str
     health_checks_enabled: bool
     health_checks_interval: float
-    health_checks_retry_delay: float
+    health_checks_presence_timeout: float
     no_bridge_grace: float
     initial_timeout: float
     single_participant_timeout: float
     min_participants: int
     enable_auto_owner: bool
-    owner_grace: float
     max_ssrcs_per_user: int
     max_ssrc_groups_per_user: int
     max_audio_senders: int

@@ -1,6 +1,8 @@
 """A conference in trouble: removed while entering, cut off, kicked again and again, asked at the wrong moment."""
 from __future__ import annotations
 
+from typing import Any, List
+
 import pytest
 
 from focus.bridge.brewery import Brewery
@@ -238,8 +240,8 @@ class Network:
 
     def __init__(self):
         self.now = 0.0
-        self.sent = []
-        self.found = []
+        self.sent: List[str] = []
+        self.found: List[Any] = []
         self.requests = Requests(lambda: self.now, lambda _, text: self.sent.append(text), self.new_id, "s", 15.0)
         self.requests.connected(resumed=False)
         self.finder = FeatureFinder(self.requests, lambda _, text: self.sent.append(text), self.new_id,
@@ -267,14 +269,15 @@ class TestDiscovery:
         from focus.stanzas.caps import Caps, compute_ver
         from focus.stanzas.disco import DiscoInfo
         answer = DiscoInfo(None, (), ("urn:xmpp:jingle:apps:rtp:audio", "urn:xmpp:jingle:apps:rtp:video"))
-        caps = MemberInfo(caps=Caps("node", compute_ver(answer), "sha-1"))
+        caps = MemberInfo(caps=Caps("node", compute_ver(answer) or "", "sha-1"))
         network = Network()
         for nick in "abc":
             assert network.finder.discover("r@c", caps, "r@c/" + nick) is None
         assert len(network.sent) == 1
         network.requests.answered("client", Iq("result", "i1", "", "r@c/a", answer))
         assert [nick for _, nick, _, features in network.found if features.video] == ["a", "b", "c"]
-        assert network.finder.discover("r@c", caps, "r@c/d").video
+        known = network.finder.discover("r@c", caps, "r@c/d")
+        assert known is not None and known.video
 
     def test_a_silent_one_spoils_nothing_for_the_next(self):
         """C-641: the next of the same version is asked after a second; the silent one's late answer counts for it."""
@@ -302,7 +305,9 @@ class TestDiscovery:
 
 class TestBrewery:
     def brewery(self):
-        self.now, self.joins, self.told = 0.0, [], []
+        self.now = 0.0
+        self.joins: List[Any] = []
+        self.told: List[Any] = []
         self.bridges = Bridges()
         self.bridges.heard(BRIDGE, Stats(stress_level=0.1, drain=False), None, 0.0)
         brewery = Brewery("jvbbrewery@internal.auth.meet.example", self.bridges, lambda: self.now,

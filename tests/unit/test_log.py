@@ -166,6 +166,13 @@ def test_the_file_is_appended_to_and_opened_again(file):
     assert file.read_bytes().startswith(b"Jicofo ")
 
 
+def test_the_old_file_is_kept_if_the_new_one_cannot_be_opened(file):
+    moved = file.parent.with_name("moved")
+    file.parent.rename(moved)
+    log.reopen()
+    assert ["SEVERE" in line for line in lines(moved / file.name)] == [True]
+
+
 def test_what_cannot_be_written_is_counted(tmp_path):
     log.configure("INFO", "/dev/full")
     log.context().info("x")

@@ -130,6 +130,18 @@ class TestRequests:
         assert self.answer("ping0", "auth.meet.example")
         assert [(i, iq is None) for i, iq in self.got] == [("r1", False), ("r2", True)]
 
+    def test_a_server_that_is_behind_makes_nobody_silent(self):
+        """It serves connections in turn: its slow answer says nothing about what it hasn't read yet."""
+        self.requests.expect("client", "r1", "a@b/c", self.deliver)
+        self.now = 15.0
+        self.requests.due(self.now)
+        self.now = 18.0
+        self.answer("ping0", "auth.meet.example")
+        assert not self.got and len(self.sent) == 2
+        self.now = 18.5
+        self.answer("ping1", "auth.meet.example")
+        assert self.got == [("r1", None)]
+
     def test_one_ping_serves_all(self):
         self.requests.expect("client", "r1", "a@b/c", self.deliver, 1.0)
         self.requests.expect("client", "r2", "a@b/c", self.deliver, 2.0)
