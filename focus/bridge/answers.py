@@ -81,18 +81,17 @@ class Failure(NamedTuple):
         return "%s: %s" % (words, self.text) if self.text else words
 
 
-def judge_allocation(failure: Failure, asked_sctp: bool, internal_errors: int = 0) -> Verdict:
+def judge_allocation(failure: Failure, asked_sctp: bool, internal_error_before: bool = False) -> Verdict:
     """What follows from a failed allocation.
 
     Args:
         failure: the answer.
         asked_sctp: whether the request asked for SCTP, which is then what the bridge refuses (K-476).
-        internal_errors: earlier internal-server-errors of this bridge in this conference: the second one is the
-            bridge's (K-441).
+        internal_error_before: another endpoint's allocation ended so before: then it is the bridge's fault (K-441).
     """
     if failure.condition == "feature-not-implemented" and asked_sctp:
         return Verdict(Step.WITHOUT_SCTP, Mark.NO_SCTP, str(failure))
-    if failure.condition == "internal-server-error" and internal_errors:
+    if failure.condition == "internal-server-error" and internal_error_before:
         return Verdict(Step.DROP, Mark.FAILED, str(failure))
     return _look_up(_ALLOCATION, failure, Verdict(Step.DROP, Mark.FAILED, str(failure)))
 

@@ -119,7 +119,7 @@ class Bridges:
             bridge.stamp = stats.current_timestamp
         if bridge.shutting_down and not was_shutting_down and not fresh:
             events.append(PoolEvent("lost", jid, "it is shutting down"))
-        elif fresh or (not was_usable and self.is_operational(bridge, now)):
+        elif fresh or (not was_usable and self.is_operational(bridge, now) and not bridge.draining):
             events.append(PoolEvent("usable", jid, "it is in the brewery" if fresh else "it can be used again"))
         return events
 

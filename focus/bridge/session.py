@@ -37,6 +37,8 @@ CLEAR_PAUSE = 0.1
 MAX_CLEARS = 3
 SCTP_WAIT = 2.0
 """Seconds others wait until the first allocation on a new bridge has told whether it has SCTP (K-476)."""
+SEPARATOR = "\n"
+"""Between the ids of endpoints that one request expires; no id that is invited holds it."""
 MAX_UNSENT = 16
 """Transports of a client that wait for its endpoint; a client that sends more of them is at fault."""
 MAX_DROPS, DROPS_WINDOW, DROPS_BAN = 3, 30.0, 60.0
@@ -161,10 +163,11 @@ def refused_bridges(turn: Turn) -> List[str]:
     """Bridges that failed this conference too often to be asked again now (B-643)."""
     refused = []
     for bridge, times in list(turn.state.drops.items()):
-        times[:] = [t for t in times if turn.now - t < DROPS_BAN]
+        times[:] = [t for t in times if turn.now - t < DROPS_BAN + DROPS_WINDOW]
         if not times:
             del turn.state.drops[bridge]
-        elif len(times) >= MAX_DROPS and times[-1] - times[-MAX_DROPS] <= DROPS_WINDOW:
+        elif (len(times) >= MAX_DROPS and times[-1] - times[-MAX_DROPS] <= DROPS_WINDOW
+              and turn.now - times[-1] < DROPS_BAN):
             refused.append(bridge)
     return refused
 
@@ -178,18 +181,36 @@ def flush(turn: Turn, bridge_jid: str) -> None:
         return
     _drop_old_waits(turn, session)
     if bridge_jid in turn.state.clearing:
+        turn.sooner("bridges", turn.state.clearing[bridge_jid].until)
         return
-    if session.expired and session.phase == READY:
-        _send_expiries(turn, session)
     for row in list(session.endpoints.values()):
         if not row.asked:
-            if row.id not in session.expiring:
+            if row.id in session.expiring:
+                turn.sooner("bridges", session.expiring[row.id])
+            elif row.id not in session.expired:
                 _send_creation(turn, session, row)
                 if session.phase == CREATING:
                     return
         elif row.created:
             while row.unsent or row.send_sources or row.last_n is not None:
                 _send_update(turn, session, row)
+    if session.expired and session.phase == READY:
+        if any(row.created for row in session.endpoints.values()):
+            _send_expiries(turn, session)
+        elif not any(row.asked for row in session.endpoints.values()):
+            _start_anew(turn, session)
+
+
+def _start_anew(turn: Turn, session: BridgeSession) -> None:
+    """Nobody of this session is left on the bridge but who is to be expired: the conference there ends with it (K-352).
+
+    Those that wait get a new one under a new session id, so that answers of the old one are known.
+    """
+    session.phase = NEW
+    session.id = str(uuid.uuid4())
+    session.expired.clear()
+    session.expiring.clear()
+    _expire_conference(turn, session.bridge)
 
 
 def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
@@ -201,10 +222,12 @@ def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
 
 
 def _modify(turn: Turn, session_id: str, bridge: str, kind: str, endpoints: List[EndpointRequest],
-            endpoint: str = "", invite: int = 0, **attributes: Any) -> None:
+            endpoint: str = "", invite: int = 0, sctp: bool = False, **attributes: Any) -> str:
     payload = write_conference_modify(ConferenceModify(turn.state.meeting_id, endpoints=tuple(endpoints),
                                                        **attributes))
-    turn.request(kind, bridge, "get", payload, endpoint=endpoint, invite=invite, session=session_id)
+    request = turn.request(kind, bridge, "get", payload, endpoint=endpoint, invite=invite, session=session_id)
+    turn.state.requests[request].sctp = sctp
+    return request
 
 
 def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
@@ -220,7 +243,6 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
             turn.sooner("bridges", bridge.sctp_asked_at + SCTP_WAIT)
             return
         bridge.sctp_asked_at = turn.now
-    row.asked = True
     member = state.members.get(row.id)
     capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
                                     turn.around.config.use_rtp_mid_demux, turn.around.codecs)
@@ -228,12 +250,13 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
                               media=participant.media, sctp=row.sctp, capabilities=capabilities,
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)
     if session.phase == NEW:
-        session.phase = CREATING
         rtcstats = state.properties.get("rtcstatsEnabled", "").strip().lower() in ("", "true")
-        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, create=True,
+        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, row.sctp, create=True,
                 name=state.room, rtcstats=rtcstats)
+        session.phase = CREATING
     else:
-        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite)
+        _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, row.sctp)
+    row.asked = True
 
 
 def _send_update(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
@@ -253,13 +276,13 @@ def _send_expiries(turn: Turn, session: BridgeSession) -> None:
         session.expiring[endpoint] = turn.now + EXPIRY_WAIT
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
     _modify(turn, session.id, session.bridge, "expire",
-            [EndpointRequest(endpoint, expire=True) for endpoint in expired], " ".join(expired))
+            [EndpointRequest(endpoint, expire=True) for endpoint in expired], SEPARATOR.join(expired))
 
 
 def _expire_conference(turn: Turn, bridge: str, pause: float = 0.0) -> None:
-    turn.state.clearing[bridge] = Clearing(bridge, turn.now + EXPIRY_WAIT, pause)
+    request = _modify(turn, "", bridge, "expire-conference", [], expire=True)
+    turn.state.clearing[bridge] = Clearing(bridge, request, turn.now + EXPIRY_WAIT, pause)
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
-    _modify(turn, "", bridge, "expire-conference", [], expire=True)
 
 
 def after_reconnect(turn: Turn) -> None:
@@ -270,10 +293,12 @@ def after_reconnect(turn: Turn) -> None:
     """
     turn.state.clearing.clear()
     for session in turn.state.bridges.values():
+        session.expired += [endpoint for endpoint in session.expiring if endpoint not in session.expired]
         session.expiring.clear()
         _let_others_ask(turn, session.bridge)
         if session.phase == CREATING:
             session.phase = NEW
+            session.expired.clear()
             _expire_conference(turn, session.bridge, CLEAR_PAUSE)
         for row in session.endpoints.values():
             if row.created:
@@ -298,7 +323,7 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
         return []  # of a session already dropped (K-484)
     turn.dirty_bridges.add(session.bridge)
     if request.kind == "expire":
-        for endpoint in request.endpoint.split(" "):
+        for endpoint in request.endpoint.split(SEPARATOR):
             session.expiring.pop(endpoint, None)
         return []
     row = session.endpoints.get(request.endpoint)
@@ -324,7 +349,7 @@ def _failure(iq: Optional[Any]) -> Optional[Failure]:
 
 def _conference_expired(turn: Turn, request: Request) -> None:
     clearing = turn.state.clearing.get(request.to)
-    if clearing is None:
+    if clearing is None or clearing.request != request.id:
         return
     if clearing.pause:
         clearing.until = turn.now + clearing.pause
@@ -338,7 +363,7 @@ def _conference_expired(turn: Turn, request: Request) -> None:
 def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
                          iq: Optional[Any]) -> List[Consequence]:
     current = row is not None and row.invite == request.invite
-    asked_sctp = row.sctp if row is not None and current else False
+    asked_sctp = request.sctp
     failure = _failure(iq)
     answer = None
     if failure is None and iq is not None:
@@ -355,6 +380,7 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
     if row is None or not current or answer is None:
         return []  # it left meanwhile; its expiry has been sent (K-475)
     row.created = True
+    session.internal_error_of = ""
     bridge = turn.around.bridges.get(session.bridge)
     if asked_sctp and bridge is not None:
         _sctp_known(turn, bridge, True)
@@ -363,14 +389,15 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
 
 def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
                        failure: Failure, asked_sctp: bool) -> List[Consequence]:
-    verdict = judge_allocation(failure, asked_sctp, session.internal_errors)
+    again = session.internal_error_of not in ("", request.endpoint)
+    verdict = judge_allocation(failure, asked_sctp, again)
     _let_others_ask(turn, session.bridge)
     turn.log.warning("Allocation of %s on %s failed: %s -> %s", request.endpoint, session.bridge, verdict.why,
                      verdict.step.value)
     was_creating = session.phase == CREATING
     _mark(turn, session.bridge, verdict)
     if failure.condition == "internal-server-error":
-        session.internal_errors += 1
+        session.internal_error_of = request.endpoint
     if verdict.step is Step.WITHOUT_SCTP:
         session.phase = READY  # the conference stands although its first endpoint was refused (K-311)
         if row is not None:
@@ -379,6 +406,7 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     if verdict.step is Step.CLEAR and was_creating and session.clears < MAX_CLEARS:
         session.clears += 1
         session.phase = NEW
+        session.expired.clear()
         _expire_conference(turn, session.bridge, CLEAR_PAUSE)
         for endpoint in session.endpoints.values():
             endpoint.asked = False
@@ -393,6 +421,7 @@ def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint
     """Only this participant failed; what the request may have left on the bridge is expired (K-471, B-642)."""
     if was_creating:
         session.phase = NEW
+        session.expired.clear()
         _expire_conference(turn, session.bridge, CLEAR_PAUSE)
         if row is not None:
             row.asked = False
@@ -432,7 +461,7 @@ def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Rei
 
 def _sctp_known(turn: Turn, bridge: Bridge, has_sctp: bool) -> None:
     """The first answer of a bridge tells; who waited for it goes on."""
-    if bridge.sctp is None:
+    if bridge.sctp != has_sctp:
         bridge.sctp = has_sctp
         turn.around.tell(PoolEvent("known", bridge.jid, "it has SCTP" if has_sctp else "it has no SCTP"))
 

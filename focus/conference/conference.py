@@ -74,8 +74,9 @@ class Conference:
                 self._too_late(turn, message)
             else:
                 self._handle(turn, message)
-        if not self.is_over:
-            self._guarded(turn, settle)
+        for part in SETTLE:
+            if not self.is_over:
+                self._guarded(turn, part)
         for row in turn.spawn:
             if row.id in self.state.lanes:
                 self._start_lane(self, row)
@@ -254,15 +255,19 @@ TIMERS: Dict[str, Callable[[Turn], None]] = {
 }
 
 
-def settle(turn: Turn) -> None:
-    """The end of a turn: what it changed leaves, each thing once and in this order.
-
-    Who moderates is decided once, whoever came and went. Bridges first, since nothing a client does waits for what
-    it is told here; then what receivers have to hear of each other's sources; then our presence.
-    """
+def _settle_owner(turn: Turn) -> None:
     if turn.elect:
         roles.elect(turn)
+
+
+def _settle_bridges(turn: Turn) -> None:
     for bridge in sorted(turn.dirty_bridges):
         bridge_session.flush(turn, bridge)
-    updates.flush(turn)
-    publishing.flush(turn)
+
+
+SETTLE = (_settle_owner, _settle_bridges, updates.flush, publishing.flush)
+"""The end of a turn: what it changed leaves, each thing once and in this order.
+
+Who moderates is decided once, whoever came and went. Bridges next, since nothing a client does waits for what it is
+told here; then what receivers have to hear of each other's sources; then our presence.
+"""

@@ -38,6 +38,8 @@ RETRY_BRIDGE = 5.0
 SAY_AGAIN = 60.0
 """Seconds between two log lines about the same lack of bridges."""
 MAX_ATTEMPTS = 5
+MAX_REINVITES, REINVITES_WINDOW = 5, 60.0
+"""So many lost endpoints of one participant in so many seconds are made good at once."""
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
 """B-641: pauses between failed invitations, doubling, in seconds."""
 MAX_ENDPOINT_ID = 64
@@ -127,11 +129,14 @@ def begin(turn: Turn, participant: Participant) -> None:
     if chosen.jid not in state.bridges:
         turn.log.info("Selected initial bridge %s with stress %.3f for %s", chosen.jid, chosen.stress,
                       participant.endpoint)
-        if state.bridges:  # one bridge a conference: the old one can't be used, so all move (B-606)
-            for old in list(state.bridges.values()):
-                reinvite(turn, bridge_session.drop(turn, old, "another bridge was chosen").endpoints)
+    moved: List[str] = []
+    if chosen.jid not in state.bridges:  # one bridge a conference: the old one can't be used, so all move (B-606)
+        for old in list(state.bridges.values()):
+            turn.log.warning("Leaving bridge %s: another one was chosen", old.bridge)
+            moved += bridge_session.close(turn, old)
     participant.phase = ALLOCATING
     bridge_session.allocate(turn, chosen.jid, participant)
+    reinvite(turn, [endpoint for endpoint in moved if endpoint != participant.endpoint])
 
 
 def _no_bridge(turn: Turn, participant: Participant, refusal: Refusal) -> None:
@@ -157,7 +162,11 @@ def _no_bridge(turn: Turn, participant: Participant, refusal: Refusal) -> None:
 def retry_waiting(turn: Turn) -> None:
     """Begin again with all that have no endpoint (B-831)."""
     for participant in list(turn.state.participants.values()):
-        if participant.phase == WAITING:
+        if participant.phase != WAITING:
+            continue
+        if participant.retry_at > turn.now:
+            turn.sooner("retry", participant.retry_at)
+        else:
             begin(turn, participant)
 
 
@@ -167,12 +176,28 @@ def consequences(turn: Turn, list_of: List[bridge_session.Consequence]) -> None:
         if isinstance(consequence, bridge_session.Allocated):
             offer(turn, consequence)
         elif isinstance(consequence, bridge_session.Reinvite):
-            reinvite(turn, consequence.endpoints)
+            reinvite(turn, [endpoint for endpoint in consequence.endpoints if _within_bounds(turn, endpoint)])
         else:
             participant = turn.state.participants.get(consequence.endpoint)
             if participant is not None and participant.invite == consequence.invite:
                 participant.excluded = consequence.bridge
                 try_again(turn, participant, consequence.why)
+
+
+def _within_bounds(turn: Turn, endpoint: str) -> bool:
+    """Whether a participant that lost its endpoint is invited at once; one that does so again and again waits."""
+    participant = turn.state.participants.get(endpoint)
+    if participant is None:
+        return False
+    participant.reinvites = [t for t in participant.reinvites if turn.now - t < REINVITES_WINDOW] + [turn.now]
+    if len(participant.reinvites) <= MAX_REINVITES:
+        return True
+    terminate(turn, participant, "success", "moving")
+    end_session(turn, participant)
+    participant.phase = WAITING
+    participant.retry_at = turn.now + RETRY_LAST
+    turn.sooner("retry", participant.retry_at)
+    return False
 
 
 def try_again(turn: Turn, participant: Participant, why: str) -> None:
@@ -186,7 +211,8 @@ def try_again(turn: Turn, participant: Participant, why: str) -> None:
         return
     pause = 0.0 if participant.attempts == 1 else min(RETRY_LAST, RETRY_FIRST * 2 ** (participant.attempts - 2))
     turn.log.warning("Inviting %s failed, next attempt in %d s: %s", participant.endpoint, pause, why)
-    turn.sooner("retry", turn.now + pause)
+    participant.retry_at = turn.now + pause
+    turn.sooner("retry", participant.retry_at)
 
 
 def offer(turn: Turn, allocated: bridge_session.Allocated) -> None:
@@ -204,6 +230,7 @@ def offer(turn: Turn, allocated: bridge_session.Allocated) -> None:
     if not participant.rewriting:
         sources = signalling.offered(state.sources.items(), participant.endpoint, features.audio, features.video,
                                      config.strip_simulcast)
+    participant.excluded = None
     participant.signalled = participant.confirmed = state.log.version
     participant.update = ""
     feedback = allocated.session.feedback.only(audio=features.audio, video=features.video)

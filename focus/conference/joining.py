@@ -101,6 +101,7 @@ def _joined(turn: Turn, outcome: JoinOutcome) -> None:
 def _take_meeting_id(turn: Turn, outcome: JoinOutcome) -> None:
     """The room's meeting id, or one of our own; it never changes while the conference lives (C-423, C-427)."""
     state = turn.state
+    outcome = outcome._replace(meeting_id=outcome.meeting_id.strip())
     if outcome.meeting_id and not turn.around.claim_meeting(outcome.meeting_id, state.room):
         turn.log.warning("Meeting id %s belongs to another room already; towards bridges this one gets its own",
                          outcome.meeting_id)

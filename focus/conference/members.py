@@ -65,7 +65,7 @@ def _changed(turn: Turn, member: Member, stanza: Any) -> None:
         return
     was, old_jid = member.role, member.info.real_jid
     if old_jid is not None and info.real_jid is not None and info.real_jid != old_jid:
-        left(turn, member.nick, "replaced by another client", check_end=False)  # C-606
+        left(turn, member.nick, "replaced by another client", check_end=False, seen=False)  # C-606
         _joined(turn, member.nick, stanza)
         return
     if was == VISITOR and info.role != VISITOR:
@@ -90,15 +90,18 @@ def _left_by(turn: Turn, nick: str, stanza: Any) -> None:
         ending.check(turn)
 
 
-def left(turn: Turn, nick: str, why: str, check_end: bool = True) -> None:
-    """A member has left: no stanza tells anybody, its endpoint is expired (C-701, J-125)."""
+def left(turn: Turn, nick: str, why: str, check_end: bool = True, seen: bool = True) -> None:
+    """A member has left: no stanza tells anybody, its endpoint is expired (C-701, J-125).
+
+    ``seen`` is false if the others saw nobody leave: then they are told that its sources are gone (J-716).
+    """
     state = turn.state
     state.members.pop(nick, None)
     if why:
         turn.log.info("Member left: %s (%s)", nick, why)
     participant = state.participants.pop(nick, None)
     if participant is not None:
-        inviting.end_session(turn, participant, left=True)
+        inviting.end_session(turn, participant, left=seen)
         bridge_session.expire(turn, nick)
     roles.left(turn, nick)
     if check_end:

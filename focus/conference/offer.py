@@ -6,7 +6,7 @@ what it depends on.  Sheet: jingle.md sections 2 and 3.2 to 3.4, configuration J
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from focus.values.media import HeaderExtension, MediaDescription, PayloadType, RtcpFeedback
 
@@ -233,40 +233,3 @@ def capabilities_for(features: Features, rewriting: bool, mid_demux: bool = True
         return ("source-names",)
     demux = mid_demux and features.rtp_mid_demux and codecs.mid.enabled and codecs.mid.id > 0
     return ("source-names", "ssrc-rewriting", "rtp-mid-demux") if demux else ("source-names", "ssrc-rewriting")
-
-
-def codec_problems(codecs: CodecConfig) -> List[str]:
-    """What would make browsers or bridges refuse the offer, in words for the operator; empty if nothing.
-
-    Ids must be unique, payload types 0 to 127 without those of RTCP (RFC 5761), extensions 1 to 14 or, with mixed
-    headers, 1 to 255 (J-327).
-    """
-    problems: List[str] = []
-    used: List[Tuple[str, int]] = []
-    for key, name in _CODECS:
-        codec: VideoCodec = getattr(codecs, key)
-        if codec.enabled and codec.pt > 0:
-            used.append((name, codec.pt))
-            if codec.rtx_pt > 0:
-                used.append((name + " retransmission", codec.rtx_pt))
-    for name, enabled, payload in (("opus", codecs.opus_enabled, codecs.opus_pt),
-                                   ("red", codecs.red_enabled and codecs.opus_enabled, codecs.red_pt),
-                                   ("telephone-event", codecs.telephone_event_enabled, codecs.telephone_event_pt)):
-        if enabled and payload > 0:
-            used.append((name, payload))
-    _check_ids(problems, "payload type", used, lambda number: number <= 127 and not 64 <= number <= 95)
-    highest = 255 if codecs.extmap_allow_mixed else 14
-    extensions = [(name.replace("_", "-"), getattr(codecs, name).id) for name in EXTENSION_URIS
-                  if getattr(codecs, name).enabled and getattr(codecs, name).id > 0]
-    _check_ids(problems, "header extension id", extensions, lambda number: number <= highest and number != 15)
-    return problems
-
-
-def _check_ids(problems: List[str], what: str, used: Iterable[Tuple[str, int]], allowed: Any) -> None:
-    owners: Dict[int, str] = {}
-    for name, number in used:
-        if not allowed(number):
-            problems.append("%s %d of %s is out of range" % (what, number, name))
-        if number in owners:
-            problems.append("%s %d is used by %s and by %s" % (what, number, owners[number], name))
-        owners[number] = name

@@ -44,15 +44,17 @@ def received(turn: Turn, iq: Any) -> None:
     else:
         participant = turn.participant_of(request.sid, iq.from_)
         if participant is None:
-            turn.refuse(iq, _ended_or_unknown(turn, request.sid, iq.from_))
+            turn.refuse(iq, _ended_or_unknown(turn, request, iq.from_))
         else:
             handler(turn, participant, iq, request)
 
 
-def _ended_or_unknown(turn: Turn, sid: str, jid: str) -> StanzaError:
+def _ended_or_unknown(turn: Turn, request: Any, jid: str) -> StanzaError:
+    """`gone` for a session that has ended (J-504); a stale one is unknown but to its accept (J-505)."""
     for participant in turn.state.participants.values():
-        if participant.jid == jid and sid in participant.refused_sids:
-            return GONE
+        if participant.jid == jid and request.sid in participant.refused_sids:
+            accepting = request.action in ("session-accept", "transport-accept")
+            return GONE if accepting or participant.phase == ENDED else UNKNOWN_SESSION
     return UNKNOWN_SESSION
 
 
@@ -140,6 +142,8 @@ def session_info(turn: Turn, participant: Participant, iq: Any, request: Any) ->
         return
     turn.result(iq)
     if request.ice_state == "failed" and bridge is not None and bridge.id == participant.bridge_session:
+        if not _restart_allowed(turn, participant):
+            return  # a client that floods gets no more than one that asks politely (J-556)
         turn.log.warning("%s reports that ICE failed", participant.endpoint)
         bridge_session.expire(turn, participant.endpoint)
         inviting.reinvite(turn, [participant.endpoint])

@@ -101,6 +101,10 @@ class Participant:
     """Monotonic times of accepted restart requests (J-556)."""
     attempts: int = 0
     """Failed invitations in a row (B-641)."""
+    retry_at: float = 0.0
+    """Monotonic seconds before which no invitation is begun (B-641)."""
+    reinvites: List[float] = field(default_factory=list)
+    """Monotonic times at which its endpoint was lost by itself: the loop is bounded."""
     excluded: Optional[str] = None
     """Bridge that refused this participant's request and isn't asked for it again (K-471)."""
 
@@ -151,7 +155,8 @@ class BridgeSession:
     """Endpoints whose expiry is under way, with the time (monotonic seconds) at which it is no longer waited for."""
     clears: int = 0
     """How often a conference of an earlier focus was cleared away for this session (B-645)."""
-    internal_errors: int = 0
+    internal_error_of: str = ""
+    """Endpoint whose allocation ended in an internal-server-error: a second one's is the bridge's fault (K-441)."""
 
 
 @dataclass
@@ -159,6 +164,8 @@ class Clearing:
     """An expired conference on a bridge whose answer is awaited before the next creation there (B-645)."""
 
     bridge: str
+    request: str
+    """Id of the expiry whose answer is awaited."""
     until: float
     """Monotonic seconds at which the creation may go on without the answer."""
     pause: float = 0.0
@@ -178,6 +185,8 @@ class Request:
     """Bridge session id, Jingle sid or lane the answer belongs to: guards against late ones (K-480)."""
     at: float = 0.0
     """Monotonic seconds at which it was made."""
+    sctp: bool = False
+    """It asked a bridge for SCTP, which is then what was refused (K-476)."""
 
 
 @dataclass

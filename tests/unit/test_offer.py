@@ -14,7 +14,6 @@ from focus.conference.offer import (
     Features,
     VideoCodec,
     capabilities_for,
-    codec_problems,
     features_from_vars,
     media_for,
     relay_media,
@@ -195,13 +194,3 @@ CAPABILITIES = [
 def test_capabilities(rewriting, flags, option, codecs, expected):
     """K-221, J-921, J-924."""
     assert capabilities_for(Features(audio=True, **flags), rewriting, option, codecs) == expected
-
-
-def test_codec_problems():
-    assert codec_problems(DEFAULT_CODECS) == []
-    twice = codec_problems(DEFAULT_CODECS._replace(vp8=VideoCodec(111, 96), mid=Extension(5)))
-    assert twice == ["payload type 111 is used by VP8 and by opus", "header extension id 5 is used by tcc and by mid"]
-    assert codec_problems(DEFAULT_CODECS._replace(vp9=VideoCodec(200, 70))) == [
-        "payload type 200 of VP9 is out of range", "payload type 70 of VP9 retransmission is out of range"]
-    assert codec_problems(DEFAULT_CODECS._replace(mid=Extension(16), extmap_allow_mixed=False)) == [
-        "header extension id 16 of mid is out of range"]
