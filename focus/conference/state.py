@@ -93,6 +93,8 @@ class Participant:
     """The version it was told by the last update it answered."""
     update: str = ""
     """Id of the source update it has not answered, empty if none."""
+    update_until: float = 0.0
+    """Monotonic seconds at which its answer is waited for no longer."""
     flush_at: float = 0.0
     """Monotonic seconds before which no update is sent (J-713)."""
     refused_sids: List[str] = field(default_factory=list)

@@ -71,10 +71,11 @@ def flush(turn: Turn) -> None:
         return
     for endpoint in turn.flush:
         participant = state.participants.get(endpoint)
-        if participant is None or participant.phase != ACTIVE or participant.rewriting or participant.update:
+        if participant is None or participant.phase != ACTIVE or participant.rewriting:
             continue
-        if participant.flush_at > turn.now:
-            turn.sooner("flush", participant.flush_at)
+        wait = max(participant.flush_at, participant.update_until if participant.update else 0.0)
+        if wait > turn.now:
+            turn.sooner("flush", wait)
         elif participant.signalled != state.log.version:
             _send(turn, participant)
     turn.flush.clear()
@@ -84,7 +85,7 @@ def flush(turn: Turn) -> None:
 
 
 def flush_delayed(turn: Turn) -> None:
-    """A delay of J-713 is over for some receivers."""
+    """A delay of J-713, or the wait for an answer, is over for some receivers."""
     for participant in turn.state.participants.values():
         if participant.signalled != turn.state.log.version:
             turn.flush.add(participant.endpoint)
@@ -97,9 +98,9 @@ def _send(turn: Turn, participant: Participant) -> None:
     for action, body in (("source-remove", removal), ("source-add", addition)):
         if body is not None:
             last = turn.request("sources", participant.jid, "set",
-                                write_source_update(action, participant.sid, body), participant.endpoint,
-                                seconds=ANSWER_WAIT)
+                                write_source_update(action, participant.sid, body), participant.endpoint)
     participant.update = last or ""
+    participant.update_until = turn.now + ANSWER_WAIT
 
 
 def _bodies(turn: Turn, participant: Participant) -> Tuple[Optional[str], Optional[str]]:
