@@ -13,7 +13,7 @@ with it (``conference``). Invariants:
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Deque, List
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 from gevent import Greenlet
 from gevent.event import Event
@@ -135,19 +135,19 @@ class Mailbox:
 
 
 class Outbox:
-    """What the turns of a tick want to send, per connection, in the order it was decided."""
+    """What the turns of a tick want to send, per connection and session of it, in the order it was decided."""
 
     def __init__(self) -> None:
-        self._queued: dict[Any, List[str]] = {}
+        self._queued: Dict[Tuple[Any, Optional[int]], List[str]] = {}
 
-    def add(self, connection: Any, stanza: str) -> None:
-        """Queue one serialised stanza for a connection."""
-        queue = self._queued.get(connection)
+    def add(self, connection: Any, stanza: str, session: Optional[int] = None) -> None:
+        """Queue one serialised stanza, made for that session of the connection (None: for any)."""
+        queue = self._queued.get((connection, session))
         if queue is None:
-            queue = self._queued[connection] = []
+            queue = self._queued[connection, session] = []
         queue.append(stanza)
 
-    def take(self) -> dict[Any, List[str]]:
+    def take(self) -> Dict[Tuple[Any, Optional[int]], List[str]]:
         """What is queued, leaving nothing."""
         queued, self._queued = self._queued, {}
         return queued
@@ -186,9 +186,9 @@ class Ticker:
     def commit(self, items: List[Any]) -> None:
         """Let the tick's output leave, then acknowledge its input (XEP-0198): the one place where either happens."""
         self._on_commit()
-        for connection, stanzas in self._outbox.take().items():
-            connection.send([stanza.encode("utf-8") for stanza in stanzas])
-        handled: dict[Any, int] = {}
+        for (connection, session), stanzas in self._outbox.take().items():
+            connection.send([stanza.encode("utf-8") for stanza in stanzas], session)
+        handled: Dict[Any, int] = {}
         for item in items:
             if getattr(item, "size", 0):
                 handled[item.connection] = handled.get(item.connection, 0) + 1

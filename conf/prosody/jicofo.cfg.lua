@@ -6,9 +6,11 @@
 --                prosodyctl register jvb   auth.meet.example RANDOM     -> the bridges
 -- Certificates:  meet.example and auth.meet.example; the focus checks the one of auth.meet.example.
 --
--- Three things belong to the global part of the configuration, before the first VirtualHost:
+-- Four things belong to the global part of the configuration, before the first VirtualHost:
 --
 --   modules_enabled: add "smacks" (lost connections are resumed), "bosh" and "websocket" (the web clients)
+--   plugin_paths: add the folder modules beside this file: it holds smacks_resume_fix, without which Prosody 0.12 can't
+--   resume a stream that broke in the middle of a stanza (and the rooms see the focus leave)
 --   gc = { mode = "generational" }: a burst of joins costs the server less than half of the CPU
 --   modules_disabled or the list of enabled ones: leave "limits" out, or the focus is slowed down to 10 kB/s
 
@@ -29,6 +31,7 @@ VirtualHost "meet.example"
 
 VirtualHost "auth.meet.example"
     authentication = "internal_hashed"
+    modules_enabled = { "smacks_resume_fix" }
 
 -- The rooms. Only administrators open them: a client that came before the focus would own the room.
 Component "conference.meet.example" "muc"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import gevent
 
@@ -67,7 +67,7 @@ class TickingInbox(Inbox):
             while self.held:
                 gevent.sleep(0.005)
             self.most_unprocessed = max(self.most_unprocessed, self.unprocessed)
-            handled = {}
+            handled: Dict[Any, int] = {}
             for item in items:
                 if isinstance(item, Arrived):
                     self.arrived.append(self._keep(item))

@@ -18,7 +18,7 @@ class Connection:
     def __init__(self):
         self.did = []
 
-    def send(self, stanzas):
+    def send(self, stanzas, session):
         self.did.append(("send", [s.decode() for s in stanzas]))
 
     def acknowledge(self, count):

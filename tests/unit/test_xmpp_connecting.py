@@ -158,10 +158,12 @@ def peer(monkeypatch):
 
 def test_stanzas_before_enabled_are_kept_and_not_counted(peer):
     peer.say(b"<iq type='result' id='other'/><iq type='result' id='bind'>"
-             b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>focus@a.example/focus</jid></bind></iq><message id='1'/>")
+             b"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>focus@a.example/focus</jid></bind></iq>"
+             b"<message id='1'/>")
     assert negotiation.bind(peer.wire, peer.features, peer.client.account) == "focus@a.example/focus"
     peer.say(b"<message id='2'/><enabled xmlns='urn:xmpp:sm:3' id='token' resume='true' max='77'/><message id='3'/>")
     session = negotiation.enable(peer.wire, peer.features, "focus@a.example/focus", 2)
+    assert session is not None
     assert (session.id, session.max_seconds, session.resumable) == ("token", 77, True)
     assert [item.element.get("id") for item in peer.wire.pending] == ["other", "1", "2", "3"]
     assert session.handle(2 + 3) == 0, "two of an earlier session, three before <enabled/>"
