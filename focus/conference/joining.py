@@ -120,6 +120,8 @@ def _take_meeting_id(turn: Turn, outcome: JoinOutcome) -> None:
 def _refused(turn: Turn, outcome: JoinOutcome) -> None:
     state = turn.state
     error = outcome.error or ""
+    if error == "not-allowed" and "remote" in outcome.text.lower():
+        error = "remote-server-not-found"  # a server without s2s says it like this (U-5)
     turn.log.warning("Failed to join the room %s: %s %s", state.room, error, outcome.text)
     if error == "disconnected":
         return  # begun anew when the connection is back

@@ -330,7 +330,7 @@ class Bridge:
         due = max(time.monotonic() + seconds, self._last_due.get(request.meeting_id, 0.0))
         self._last_due[request.meeting_id] = due
         if seconds or due > time.monotonic():
-            self.loop.call_later(max(0.0, due - time.monotonic()), go)
+            self.loop.call_at(due, go)
         else:
             go()
 

@@ -283,7 +283,7 @@ class Client:
             if answer.get("type") == "result":
                 if session.state == "pending":
                     session.state = "active"
-            else:
+            elif session.end is None:  # one that the focus has ended meanwhile may be refused (J-504)
                 session.state = "ended"
                 self.violations.append("session-accept refused: %r" % answer)
 

@@ -76,6 +76,10 @@ class Loop:
         """Call once, `seconds` from now, in the course of a wait."""
         return self._add(Timer(time.monotonic() + seconds, call))
 
+    def call_at(self, due: float, call: Callable[[], None]) -> Timer:
+        """Call once, at `due` (monotonic seconds); those of one time in the order in which they were asked for."""
+        return self._add(Timer(due, call))
+
     def call_every(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call every `seconds` from now on, in the course of waits."""
         return self._add(Timer(time.monotonic() + seconds, call, seconds))

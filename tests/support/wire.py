@@ -237,7 +237,7 @@ class Stream:
         self._out.append(data)
         if len(self._out) == 1:
             self.on_writable()
-            if self._out:
+            if self._out and not self.closed:
                 self.loop.want_write(self._sock, self, True)
 
     def close(self, end_stream: bool = True) -> None:

@@ -60,6 +60,12 @@ class TestAsking:
         assert condition(scene.one("refusal")) == expected
         assert scene.ended
 
+    def test_a_host_the_server_does_not_have(self):
+        """U-5: a server without s2s has words of its own for it, and `admins` would help nobody."""
+        scene = Scene(join=False).ask().lane_done(JoinOutcome(
+            error="not-allowed", text="Communication with remote domains is not enabled"))
+        assert condition(scene.one("refusal")) == "item-not-found"
+
     def test_a_room_that_is_full_is_asked_again(self):
         """C-430: service-unavailable heals by itself, so no error (C-262)."""
         scene = Scene(join=False).ask().lane_done(JoinOutcome(error="service-unavailable"))
