@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -34,6 +35,10 @@ from tests.support.prosody import Prosody  # noqa: E402
 
 #: Halves what a burst costs Prosody on Lua 5.4; its default is an incremental collector.
 GENERATIONAL = 'gc = { mode = "generational" }'
+
+LOGGED = re.compile(r"Jicofo \S+ (\d\d:\d\d:[\d.]+) FINE: .*\[room=(\S+?)\] .*: (?:\S+ (?=accepted with))?"
+                    r"(accepted with|Telling )")
+"""What the focus logs at level FINE about an accept it read and an update it writes."""
 
 
 class Invalid(Exception):
@@ -221,6 +226,7 @@ class Run:
         if problems:
             raise Invalid("\n".join(problems[:10]))
         self._time_figures()
+        self._focus_figures()
         self._bridge_figures()
 
     def _time_figures(self) -> None:
@@ -255,6 +261,19 @@ class Run:
                 sum(client.updates_received for client in self.clients) / len(self.clients), 2
             ),
         )
+
+    def _focus_figures(self) -> None:
+        """From the focus's own log, if it was told to log that much: last accept read to last update written."""
+        times: Dict[Tuple[str, str], float] = {}
+        for line in self.focus.log().splitlines():
+            found = LOGGED.match(line)
+            if found:
+                clock = sum(float(part) * unit for part, unit in zip(found.group(1).split(":"), (3600, 60, 1)))
+                times[found.group(2), found.group(3).split()[0]] = clock
+        spans = [times[room, "Telling"] - at for (room, what), at in times.items()
+                 if what == "accepted" and (room, "Telling") in times and not room.startswith("first@")]
+        if spans:
+            self.figures["last_accept_read_to_last_update_written_s"] = round(max(spans), 3)
 
     def _bridge_figures(self) -> None:
         requests = [r for r in self.bridge.requests if not r.kinds & {"expire-endpoint", "expire-conference"}]

@@ -93,6 +93,7 @@ def flush_delayed(turn: Turn) -> None:
 
 def _send(turn: Turn, participant: Participant) -> None:
     removal, addition = _bodies(turn, participant)
+    turn.log.debug("Telling %s of sources, version %d", participant.endpoint, turn.state.log.version)
     participant.signalled = turn.state.log.version
     last: Optional[str] = None
     for action, body in (("source-remove", removal), ("source-add", addition)):
