@@ -18,7 +18,8 @@ NAMES = {"1a2b3c4d": "Ada"}
 
 def log_line(ms: int, text: str) -> str:
     clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ms // 1000))
-    return "Jicofo %s.%03d INFO: [3] [room=demo@conference.meet.example] module.function#1: %s\n" % (clock, ms % 1000, text)
+    where = "[3] [room=demo@conference.meet.example] module.function#1"
+    return "Jicofo %s.%03d INFO: %s: %s\n" % (clock, ms % 1000, where, text)
 
 
 def test_the_focus_log_becomes_entries(tmp_path: Path) -> None:
@@ -98,7 +99,8 @@ def archive(folder: Path, **files: bytes) -> Path:
 def test_an_archive_that_was_not_tried_is_refused(tmp_path: Path) -> None:
     made = archive(tmp_path, one=b"1")
     package = npm.Package("thing@1.0", "00", {"package/one": "one"})
-    with pytest.raises(npm.NpmFailed, match="thing@1.0 is not the archive that was tried: its SHA-512 is [0-9a-f]{128}"):
+    with pytest.raises(npm.NpmFailed, match="thing@1.0 is not the archive that was tried: its SHA-512 is [0-9a-f]{128}"
+                       ):
         npm.unpack(package, made, tmp_path)
     assert not (tmp_path / "one").exists()
 

@@ -1,0 +1,224 @@
+"""The servers of a meeting on one machine: Prosody, the bridge, the focus and the page, under supervisord.
+
+The demo and the browser tests start the same ones. Nothing outside of the folder is written, and every port but the
+page's is whatever is free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import IO, Callable, Dict, List
+
+import focus
+from focus.demo import npm
+from focus.demo.prosody import Prosody, answers, free_ports
+from focus.demo.supervise import PartFailed, Program, Supervisor
+
+CHECKOUT = Path(focus.__file__).absolute().parent.parent
+LIBRARIES = CHECKOUT / "build" / "npm"
+
+FOCUS_CONFIGURATION = """\
+[xmpp]
+xmpp_domain = {domain}
+hostname = 127.0.0.1
+port = {port}
+domain = {user_domain}
+username = focus
+conference_muc_jid = {muc}
+ca_file = {ca_file}
+
+[bridge]
+brewery_jid = {brewery}
+
+[log]
+level = {log_level}
+"""
+
+BRIDGE_CONFIGURATION = """\
+[bridge]
+user = jvb@{user_domain}
+host = 127.0.0.1
+port = {port}
+ca_file = {ca_file}
+brewery = {brewery}
+"""
+
+
+class Stack:
+    """Prosody, bridge, focus and page. As a context manager it starts them and stops them.
+
+    directory: everything is written here; what was in it from an earlier run is removed.
+    page_port: where the page is served on localhost; 0 for any free port.
+    log_level: of the focus.
+    started: told the name of each part that is ready, and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        page_port: int = 0,
+        log_level: str = "INFO",
+        started: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        self.directory = Path(directory).absolute()
+        self.page_port = page_port or free_ports(1)[0]
+        self._log_level = log_level
+        self._started = started
+        self._lock: IO[str]
+        self.prosody: Prosody
+        self.supervisor: Supervisor
+
+    def __enter__(self) -> Stack:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def url(self, room: str, **query: object) -> str:
+        """Where a browser on this machine joins the room. `query`: see page/call.js."""
+        words = ["room=" + room] + ["%s=%s" % item for item in query.items()]
+        return "http://localhost:%d/?%s" % (self.page_port, "&".join(words))
+
+    def start(self) -> None:
+        """Start everything, each part when the one before is ready.
+
+        Raises PartFailed or Interrupted, and nothing runs then.
+        """
+        self._lock = _locked(self.directory)
+        try:
+            self._start()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _start(self) -> None:
+        self._empty_directory()
+        try:
+            library = npm.fetch_client(LIBRARIES)
+        except npm.NpmFailed as error:
+            raise PartFailed("the client library: %s" % error) from error
+        passwords = {name: secrets.token_urlsafe(24) for name in ("focus", "jvb")}
+        # a stream that was cut is given up after 15 s, as in Jitsi's own template: a closed tab leaves the room
+        self.prosody = Prosody(
+            self.directory / "prosody", components={}, accounts=passwords, smacks_hibernation_time=15
+        )
+        if answers("127.0.0.1", self.page_port):
+            raise PartFailed("page: port %d is in use by another program" % self.page_port)
+        self.supervisor = Supervisor(self.directory, self._programs(passwords, library), [self._lock.fileno()])
+        try:
+            self.supervisor.start(self._started)
+        except BaseException:
+            self.supervisor.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything. The logs stay."""
+        self.supervisor.stop()
+        self._lock.close()
+
+    def logs(self) -> Dict[str, Path]:
+        """Log file of every part."""
+        logs = {program.name: self.supervisor.log_of(program.name) for program in self.supervisor.programs}
+        logs["prosody"] = self.prosody.log_file
+        return logs
+
+    def _empty_directory(self) -> None:
+        """Only a folder that a stack made is emptied: it holds our mark."""
+        mark = self.directory / ".stack"
+        if self.directory.exists():
+            if mark.exists():
+                shutil.rmtree(str(self.directory))
+            elif any(self.directory.iterdir()):
+                raise PartFailed("%s is not empty and not from an earlier run" % self.directory)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark.touch()
+
+    def _programs(self, passwords: Dict[str, str], library: Path) -> List[Program]:
+        names = {
+            "domain": self.prosody.domain,
+            "user_domain": self.prosody.user_domain,
+            "muc": self.prosody.muc,
+            "brewery": self.prosody.brewery,
+            "port": self.prosody.c2s_port,
+            "ca_file": self.prosody.ca_file,
+            "log_level": self._log_level,
+        }
+        focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names))
+        bridge_ini = self._write("bridge.ini", BRIDGE_CONFIGURATION.format(**names))
+        settings = self._write("settings.json", json.dumps(self._settings(), indent=2))
+        python = sys.executable
+        path = {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"}
+        pages = ["-m", "focus.demo.pages", "--port", str(self.page_port), "--library", str(library)]
+        return [
+            Program("prosody", self.prosody.command, {}, self._prosody_answers, 30),
+            Program(
+                "bridge",
+                [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json"],
+                dict(path, FOCUS_BRIDGE_PASSWORD=passwords["jvb"]),
+                lambda: self._says("bridge", '"brewery_joined"'),
+                30,
+            ),
+            Program(
+                "focus",
+                [str(CHECKOUT / "bin" / "jicofo"), "--config", str(focus_ini)],
+                dict(path, JICOFO_AUTH_PASSWORD=passwords["focus"]),
+                lambda: self._says("focus", FOCUS_READY),
+                30,
+            ),
+            Program(
+                "page",
+                [python] + pages + ["--settings", str(settings)],
+                path,
+                lambda: answers("127.0.0.1", self.page_port),
+                30,
+            ),
+        ]
+
+    def _settings(self) -> Dict[str, object]:
+        """What the page must know. It asks the focus's user directly (S-710, option A)."""
+        return {
+            "hosts": {
+                "domain": self.prosody.domain,
+                "muc": self.prosody.muc,
+                "focus": "focus@%s/focus" % self.prosody.user_domain,
+            },
+            "serviceUrl": self.prosody.websocket_url,
+        }
+
+    def _prosody_answers(self) -> bool:
+        if "Failed to open server port" in self.prosody.log():
+            raise PartFailed("prosody: a port was taken by another program (log: %s)" % self.prosody.log_file)
+        return all(answers("127.0.0.1", port) for port in self.prosody.ports)
+
+    def _says(self, name: str, words: str) -> bool:
+        log = self.supervisor.log_of(name)
+        return log.exists() and words in log.read_text(encoding="utf-8", errors="replace")
+
+    def _write(self, name: str, text: str) -> Path:
+        file = self.directory / name
+        with open(os.open(str(file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+            opened.write(text)
+        return file
+
+
+def _locked(directory: Path) -> IO[str]:
+    """A lock beside the folder, held by us and by supervisord: until that has stopped everything. Raises PartFailed."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(str(directory) + ".lock", "w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise PartFailed("%s is in use by another run, or one that is just stopping" % directory) from None
+    return lock
+
+
+FOCUS_READY = "Added new videobridge"
+"""In the focus's log once it is logged in and knows a bridge."""
