@@ -82,7 +82,7 @@ class Supervisor:
         self._start_supervisord()
         for program in self.programs:
             begin = time.monotonic()
-            self._ask("startProcess", program.name, False)
+            self._start_program(program)
             self._wait_ready(program, begin + program.patience)
             started(program.name, time.monotonic() - begin)
 
@@ -90,7 +90,7 @@ class Supervisor:
         """Stop one program as supervisord does (SIGTERM first), and start it again. Raises PartFailed."""
         program = next(one for one in self.programs if one.name == name)
         self._ask("stopProcess", name, True)
-        self._ask("startProcess", name, False)
+        self._start_program(program)
         self._wait_ready(program, time.monotonic() + program.patience)
 
     def pid_of(self, name: str) -> int:
@@ -154,6 +154,12 @@ class Supervisor:
         finally:
             transport.close()
 
+    def _start_program(self, program: Program) -> None:
+        try:
+            self._ask("startProcess", program.name, False)
+        except xmlrpc.client.Fault as fault:  # no such command, not executable
+            raise PartFailed(self._failure(program.name, "did not start: %s" % fault.faultString)) from None
+
     def _wait_ready(self, program: Program, deadline: float) -> None:
         while not program.ready():
             interrupts.check()
@@ -162,7 +168,7 @@ class Supervisor:
                 why = info["spawnerr"] or info["description"] or info["statename"]
                 raise PartFailed(self._failure(program.name, "did not start: %s" % why))
             if time.monotonic() > deadline:
-                raise PartFailed(self._failure(program.name, "was not ready within %d s" % program.patience))
+                raise PartFailed(self._failure(program.name, "was not ready within %g s" % program.patience))
             time.sleep(_POLL)
 
     def _failure(self, name: str, why: str) -> str:
@@ -173,8 +179,8 @@ class Supervisor:
     def _configuration(self) -> str:
         lines = [
             "[supervisord]",
-            "logfile = %s" % _escaped(self.log_file),
-            "pidfile = %s" % _escaped(self.directory / "supervisord.pid"),
+            "logfile = %s" % self.log_file.name,  # all relative: a folder's name may hold what is expanded twice
+            "pidfile = supervisord.pid",
             "silent = true",
             "nodaemon = true",
         ]
@@ -204,7 +210,7 @@ class Supervisor:
             "startretries = 0",
             "stopwaitsecs = 8",
             "redirect_stderr = true",
-            "stdout_logfile = %s" % _escaped(self.log_of(program.name)),
+            "stdout_logfile = %s" % self.log_of(program.name).name,
             "stdout_logfile_maxbytes = 0",
         ]
 

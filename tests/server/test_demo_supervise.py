@@ -109,8 +109,8 @@ def test_a_program_that_is_not_there_and_one_that_never_gets_ready(
 
 def test_a_program_that_stops_later_is_noticed(folder: Path, supervisors: List[Supervisor]) -> None:
     supervisor = Supervisor(
-        folder, [Program("one", [sys.executable, "-c", "input()"], {}, lambda: True, 20)]
-    )  # ends soon, without input, and may do so with status 1 at once
+        folder, [Program("one", [sys.executable, "-c", "import time; time.sleep(1.5)"], {}, lambda: True, 20)]
+    )
     supervisors.append(supervisor)
     supervisor.start()
 
