@@ -192,7 +192,11 @@ class Router:
     def _subscription(self, stanza: Presence) -> None:
         """The client proxy wants to know when we are there; nobody else needs to (C-106, C-1006)."""
         proxy = self._parts.config.client_proxy
-        answer = "subscribed" if proxy and stanza.from_ == proxy else "unsubscribed"
+        if not proxy and "@" not in stanza.from_:  # the answer is left to who configures it
+            LOG.warning("%s asks to see our presence: if it is Prosody's client_proxy, set client_proxy to it (U-6)",
+                        stanza.from_)
+            return
+        answer = "subscribed" if stanza.from_ == proxy else "unsubscribed"
         self._parts.send(CLIENT, write_presence(bare(stanza.from_), type=answer))
 
     # --- what the stream would not keep ----------------------------------------------------------------------

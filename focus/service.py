@@ -139,9 +139,11 @@ class Service:
 
     def _greet(self) -> None:
         """After a fresh login: the presence that makes us reachable, the proxy included (C-106, C-1004)."""
-        self._send(CLIENT, write_presence(None, payload_xml=write_caps(focus_caps())))
-        if self._config.client_proxy:
+        caps = write_caps(focus_caps())
+        self._send(CLIENT, write_presence(None, payload_xml=caps))
+        if self._config.client_proxy:  # told directly too, so that nothing depends on what the roster holds (U-6)
             self._send(CLIENT, write_presence(self._config.client_proxy, type="subscribed"))
+            self._send(CLIENT, write_presence(self._config.client_proxy, payload_xml=caps))
 
     def _on_timers(self) -> None:
         now = self._now()

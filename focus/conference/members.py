@@ -61,9 +61,11 @@ def _joined(turn: Turn, nick: str, stanza: Any) -> None:
 
 def _changed(turn: Turn, member: Member, stanza: Any) -> None:
     info = read_member(stanza, member.info)
-    if info is member.info or info == member.info:
-        return
     was, old_jid = member.role, member.info.real_jid
+    if info.connections > 1 and old_jid is not None:
+        info = info._replace(real_jid=old_jid)  # one more connection of the same one; servers list them in any order
+    if info == member.info:
+        return
     if old_jid is not None and info.real_jid is not None and info.real_jid != old_jid:
         left(turn, member.nick, "replaced by another client", check_end=False, seen=False)  # C-606
         _joined(turn, member.nick, stanza)

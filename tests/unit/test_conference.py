@@ -186,6 +186,17 @@ class TestMembers:
         assert scene.state.participants["bo000002"].invite == 3
         assert scene.state.participants["bo000002"].phase != "active"
 
+    def test_one_more_connection_under_the_same_nickname(self):
+        """C-704: one member until the last of them goes, in whatever order the server lists them."""
+        scene = Scene().bring_in("anna0001", "bo000002")
+        two = ("<presence from='%s/bo000002'><x xmlns='http://jabber.org/protocol/muc#user'>"
+               "<item jid='bo@meet.example/2' affiliation='none' role='participant'/>"
+               "<item jid='bo000002@meet.example/r' affiliation='none' role='participant'/></x></presence>" % ROOM)
+        scene.mail(messages.RoomPresence(stanza(two)))
+        assert scene.state.participants["bo000002"].phase == "active"
+        scene.mail(scene.presence("bo000002"))
+        assert scene.state.participants["bo000002"].phase == "active" and not scene.sent
+
     def test_a_presence_without_item_changes_nothing(self):
         """C-604, T-30"""
         scene = Scene().bring_in("anna0001", "bo000002")

@@ -419,7 +419,7 @@ xml_text = any_text.map(lambda text: "".join(
 @given(xml_text, xml_text, xml_text)
 def test_texts_round_trip(a: str, b: str, c: str) -> None:
     for iq_type, value in (
-        ("result", ConferenceAnswer(a, True, b, {"k" + c: a}, b, c)),
+        ("result", ConferenceAnswer(a, True, b, {"k" + c[:15]: a}, b, c)),
         ("result", small.Version(a, b, c)),
         ("result", small.LoginUrl(a)),
         ("result", DiscoInfo(None, (Identity(a, b, c, "en"),), ("f" + a,),
