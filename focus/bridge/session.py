@@ -1,40 +1,25 @@
-"""A conference's exchange with one bridge: what is sent when, and what the answers do.
+"""A conference on one bridge: what is asked of the bridge, and when it may leave. ``replies`` has what comes back.
 
 Rules of order (K-132): everything waits for the answer to the request that creates the conference on the bridge; an
 endpoint's update waits for its creation; a creation waits for the expiry of the same thing, at most 2 s. All else is
 pipelined: nobody waits for another participant's answer. Only expiries are gathered, since a bridge refuses two
 endpoints with media, transport or sources in one request (K-321).
-
-Works on the conference's turn; returns what the conference has to do about participants.
 """
 from __future__ import annotations
 
 import uuid
-from typing import Any, List, NamedTuple, Optional, Union
+from typing import Any, List, Optional
 
-from focus.bridge.answers import (
-    INCOMPLETE,
-    NONSENSE,
-    TIMEOUT,
-    Failure,
-    Mark,
-    Step,
-    Verdict,
-    judge_allocation,
-    judge_update,
-)
-from focus.bridge.pool import Bridge, PoolEvent
 from focus.conference.offer import ASSUMED_FEATURES, capabilities_for
-from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant, Request
+from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
-from focus.stanzas.colibri2 import ConferenceModified, ConferenceModify, EndpointRequest, write_conference_modify
+from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
 from focus.values.sources import EMPTY_SOURCES
 from focus.values.transport import Transport
 
 EXPIRY_WAIT = 2.0
 """Seconds a creation waits for the answer to an expiry (K-132, B-645)."""
 CLEAR_PAUSE = 0.1
-MAX_CLEARS = 3
 SCTP_WAIT = 2.0
 """Seconds others wait until the first allocation on a new bridge has told whether it has SCTP (K-476)."""
 SEPARATOR = "\n"
@@ -43,36 +28,6 @@ MAX_UNSENT = 16
 """Transports of a client that wait for its endpoint; a client that sends more of them is at fault."""
 MAX_DROPS, DROPS_WINDOW, DROPS_BAN = 3, 30.0, 60.0
 """B-643: this many sessions dropped within so many seconds, and the bridge isn't used here for so long."""
-
-
-class Allocated(NamedTuple):
-    """A participant has an endpoint: it can be sent its offer."""
-
-    endpoint: str
-    invite: int
-    transport: Transport
-    sctp_port: Optional[int]
-    session: BridgeSession
-
-
-class Retry(NamedTuple):
-    """One participant's allocation failed; it is to be tried once on another bridge (K-471)."""
-
-    endpoint: str
-    invite: int
-    bridge: str
-    why: str
-
-
-class Reinvite(NamedTuple):
-    """These participants have no endpoint any more and need a new invitation (B-820)."""
-
-    endpoints: List[str]
-    bridge: str
-    why: str
-
-
-Consequence = Union[Allocated, Retry, Reinvite]
 
 
 # --- what the conference wants --------------------------------------------------------------------------------------
@@ -149,7 +104,7 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     turn.around.bridges.conference(session.bridge, -1)
     session.endpoints.clear()
     if tell and session.phase != NEW:
-        _expire_conference(turn, session.bridge)
+        expire_conference(turn, session.bridge)
     return endpoints
 
 
@@ -210,7 +165,7 @@ def _start_anew(turn: Turn, session: BridgeSession) -> None:
     session.id = str(uuid.uuid4())
     session.expired.clear()
     session.expiring.clear()
-    _expire_conference(turn, session.bridge)
+    expire_conference(turn, session.bridge)
 
 
 def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
@@ -279,7 +234,8 @@ def _send_expiries(turn: Turn, session: BridgeSession) -> None:
             [EndpointRequest(endpoint, expire=True) for endpoint in expired], SEPARATOR.join(expired))
 
 
-def _expire_conference(turn: Turn, bridge: str, pause: float = 0.0) -> None:
+def expire_conference(turn: Turn, bridge: str, pause: float = 0.0) -> None:
+    """End whatever stands on the bridge under our meeting id; the next creation waits for the answer (B-645)."""
     request = _modify(turn, "", bridge, "expire-conference", [], expire=True)
     turn.state.clearing[bridge] = Clearing(bridge, request, turn.now + EXPIRY_WAIT, pause)
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
@@ -295,11 +251,11 @@ def after_reconnect(turn: Turn) -> None:
     for session in turn.state.bridges.values():
         session.expired += [endpoint for endpoint in session.expiring if endpoint not in session.expired]
         session.expiring.clear()
-        _let_others_ask(turn, session.bridge)
+        let_others_ask(turn, session.bridge)
         if session.phase == CREATING:
             session.phase = NEW
             session.expired.clear()
-            _expire_conference(turn, session.bridge, CLEAR_PAUSE)
+            expire_conference(turn, session.bridge, CLEAR_PAUSE)
         for row in session.endpoints.values():
             if row.created:
                 row.send_sources = True
@@ -311,176 +267,8 @@ def after_reconnect(turn: Turn) -> None:
     turn.dirty_bridges.update(turn.state.bridges)
 
 
-# --- what comes back ------------------------------------------------------------------------------------------------
-
-def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequence]:
-    """Handle the answer to one of this module's requests (kinds allocate, update, expire, expire-conference)."""
-    if request.kind == "expire-conference":
-        _conference_expired(turn, request)
-        return []
-    session = turn.state.bridges.get(request.to)
-    if session is None or session.id != request.session:
-        return []  # of a session already dropped (K-484)
-    turn.dirty_bridges.add(session.bridge)
-    if request.kind == "expire":
-        for endpoint in request.endpoint.split(SEPARATOR):
-            session.expiring.pop(endpoint, None)
-        return []
-    row = session.endpoints.get(request.endpoint)
-    if request.kind == "allocate":
-        return _allocation_answered(turn, session, row, request, iq)
-    failure = _failure(iq)
-    if failure is None or row is None or row.invite != request.invite:
-        if row is not None:
-            row.repeated = False
-        return []
-    return _update_failed(turn, session, row, failure)
-
-
-def _failure(iq: Optional[Any]) -> Optional[Failure]:
-    """None for a proper answer."""
-    if iq is None:
-        return Failure(TIMEOUT)
-    if iq.type == "error":
-        error = iq.error
-        return Failure(error.condition, error.colibri_reason, error.text, error.colibri_endpoint)
-    return None if isinstance(iq.payload, ConferenceModified) else Failure(NONSENSE)
-
-
-def _conference_expired(turn: Turn, request: Request) -> None:
-    clearing = turn.state.clearing.get(request.to)
-    if clearing is None or clearing.request != request.id:
-        return
-    if clearing.pause:
-        clearing.until = turn.now + clearing.pause
-        clearing.pause = 0.0
-        turn.sooner("bridges", clearing.until)
-    else:
-        del turn.state.clearing[request.to]
-        turn.dirty_bridges.add(request.to)
-
-
-def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
-                         iq: Optional[Any]) -> List[Consequence]:
-    current = row is not None and row.invite == request.invite
-    asked_sctp = request.sctp
-    failure = _failure(iq)
-    answer = None
-    if failure is None and iq is not None:
-        modified = iq.payload
-        if modified.feedback:
-            session.feedback = modified.feedback
-        answer = next((e for e in modified.endpoints if e.id == request.endpoint), None)
-        if session.phase == CREATING:
-            session.phase = READY
-        if current and (answer is None or answer.transport is None or (asked_sctp and answer.sctp_port is None)):
-            failure = Failure(INCOMPLETE, text="the answer lacks the transport or the SCTP port")
-    if failure is not None:
-        return _allocation_failed(turn, session, row if current else None, request, failure, asked_sctp)
-    if row is None or not current or answer is None:
-        return []  # it left meanwhile; its expiry has been sent (K-475)
-    row.created = True
-    session.internal_error_of = ""
-    bridge = turn.around.bridges.get(session.bridge)
-    if asked_sctp and bridge is not None:
-        _sctp_known(turn, bridge, True)
-    return [Allocated(row.id, row.invite, answer.transport, answer.sctp_port if asked_sctp else None, session)]
-
-
-def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
-                       failure: Failure, asked_sctp: bool) -> List[Consequence]:
-    again = session.internal_error_of not in ("", request.endpoint)
-    verdict = judge_allocation(failure, asked_sctp, again)
-    _let_others_ask(turn, session.bridge)
-    turn.log.warning("Allocation of %s on %s failed: %s -> %s", request.endpoint, session.bridge, verdict.why,
-                     verdict.step.value)
-    was_creating = session.phase == CREATING
-    _mark(turn, session.bridge, verdict)
-    if failure.condition == "internal-server-error":
-        session.internal_error_of = request.endpoint
-    if verdict.step is Step.WITHOUT_SCTP:
-        session.phase = READY  # the conference stands although its first endpoint was refused (K-311)
-        if row is not None:
-            row.asked = False
-        return []
-    if verdict.step is Step.CLEAR and was_creating and session.clears < MAX_CLEARS:
-        session.clears += 1
-        session.phase = NEW
-        session.expired.clear()
-        _expire_conference(turn, session.bridge, CLEAR_PAUSE)
-        for endpoint in session.endpoints.values():
-            endpoint.asked = False
-        return []
-    if verdict.step is Step.RETRY_ELSEWHERE:
-        return _give_up_endpoint(turn, session, row, request, failure, was_creating)
-    return [drop(turn, session, verdict.why)]
-
-
-def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
-                      failure: Failure, was_creating: bool) -> List[Consequence]:
-    """Only this participant failed; what the request may have left on the bridge is expired (K-471, B-642)."""
-    if was_creating:
-        session.phase = NEW
-        session.expired.clear()
-        _expire_conference(turn, session.bridge, CLEAR_PAUSE)
-        if row is not None:
-            row.asked = False
-    if row is None:
-        return []
-    release(turn, session, row.id)
-    return [Retry(row.id, row.invite, session.bridge, str(failure))]
-
-
-def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: Failure) -> List[Consequence]:
-    verdict = judge_update(failure, row.repeated)
-    turn.log.warning("Update of %s on %s failed: %s -> %s", row.id, session.bridge, verdict.why, verdict.step.value)
-    _mark(turn, session.bridge, verdict)
-    if verdict.step is Step.REPEAT:
-        row.repeated = True
-        row.send_sources = True
-        row.unsent = [row.transport] if row.transport is not None else []
-        return []
-    if verdict.step is Step.FORGET_ENDPOINT:
-        gone = verdict.endpoint or row.id
-        if session.endpoints.pop(gone, None) is None:
-            return []
-        turn.around.bridges.removed(session.bridge)
-        if not session.endpoints:
-            close(turn, session)
-        return [Reinvite([gone], session.bridge, verdict.why)]
-    return [drop(turn, session, verdict.why)]
-
-
-def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Reinvite:
-    """The session has failed: forget it; everybody on it needs a new invitation (B-640, B-820)."""
-    turn.state.drops.setdefault(session.bridge, []).append(turn.now)
-    endpoints = close(turn, session, tell=tell and turn.around.bridges.get(session.bridge) is not None)
-    turn.log.warning("Removing the session on %s with %d participants: %s", session.bridge, len(endpoints), why)
-    return Reinvite(endpoints, session.bridge, why)
-
-
-def _sctp_known(turn: Turn, bridge: Bridge, has_sctp: bool) -> None:
-    """The first answer of a bridge tells; who waited for it goes on."""
-    if bridge.sctp != has_sctp:
-        bridge.sctp = has_sctp
-        turn.around.tell(PoolEvent("known", bridge.jid, "it has SCTP" if has_sctp else "it has no SCTP"))
-
-
-def _let_others_ask(turn: Turn, bridge_jid: str) -> None:
+def let_others_ask(turn: Turn, bridge_jid: str) -> None:
     """Whoever asked for SCTP got no answer to that: the next may ask."""
     bridge = turn.around.bridges.get(bridge_jid)
     if bridge is not None and bridge.sctp is None:
         bridge.sctp_asked_at = float("-inf")
-
-
-def _mark(turn: Turn, bridge_jid: str, verdict: Verdict) -> None:
-    bridge = turn.around.bridges.get(bridge_jid)
-    if bridge is None:
-        return
-    if verdict.mark is Mark.FAILED:
-        turn.around.bridges.failed(bridge_jid, verdict.why, turn.now)
-    elif verdict.mark is Mark.GRACEFUL:
-        bridge.graceful_shutdown = True
-    elif verdict.mark is Mark.NO_SCTP:
-        _sctp_known(turn, bridge, False)
-        turn.log.info("%s has no SCTP; endpoints on it get a web socket for their bridge channel.", bridge_jid)

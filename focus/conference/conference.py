@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from gevent import Greenlet
 
+from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.conference import asking, ending, inviting, joining, members, messages, publishing, roles, session, updates
 from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState, LaneRow
@@ -143,7 +144,7 @@ def _answered(turn: Turn, message: messages.Answered) -> None:
     elif request.kind == "features":
         inviting.server_answered(turn, request.at)
     elif request.kind != "terminate":
-        inviting.consequences(turn, bridge_session.answered(turn, request, message.iq))
+        inviting.consequences(turn, replies.answered(turn, request, message.iq))
 
 
 def _features(turn: Turn, message: messages.FeaturesFound) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, List, Optional
 
+from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.bridge.selection import Refusal, choose
 from focus.conference import publishing, signalling, updates
@@ -170,12 +171,12 @@ def retry_waiting(turn: Turn) -> None:
             begin(turn, participant)
 
 
-def consequences(turn: Turn, list_of: List[bridge_session.Consequence]) -> None:
+def consequences(turn: Turn, list_of: List[replies.Consequence]) -> None:
     """Do what a bridge's answers ask of the conference."""
     for consequence in list_of:
-        if isinstance(consequence, bridge_session.Allocated):
+        if isinstance(consequence, replies.Allocated):
             offer(turn, consequence)
-        elif isinstance(consequence, bridge_session.Reinvite):
+        elif isinstance(consequence, replies.Reinvite):
             reinvite(turn, [endpoint for endpoint in consequence.endpoints if _within_bounds(turn, endpoint)])
         else:
             participant = turn.state.participants.get(consequence.endpoint)
@@ -215,7 +216,7 @@ def try_again(turn: Turn, participant: Participant, why: str) -> None:
     turn.sooner("retry", participant.retry_at)
 
 
-def offer(turn: Turn, allocated: bridge_session.Allocated) -> None:
+def offer(turn: Turn, allocated: replies.Allocated) -> None:
     """The bridge has an endpoint for the participant: send the offer (J-3, J-365)."""
     state, config = turn.state, turn.around.config
     participant = state.participants.get(allocated.endpoint)
