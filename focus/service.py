@@ -23,7 +23,8 @@ from focus.requests import Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
 from focus.stanzas.disco import focus_caps
-from focus.stanzas.stanza import write_presence
+from focus.stanzas.small import write_ping
+from focus.stanzas.stanza import write_iq, write_presence
 from focus.tick import Floor, Inbox, Outbox, Ticker
 from focus.xmpp.arrivals import Connected, Disconnected
 from focus.xmpp.client import Client
@@ -34,6 +35,8 @@ from focus.xmpp.rooms import LANES
 LOG = logging.getLogger(__name__)
 NAMES_LIMIT = 64 * 1024 * 1024
 """Bytes of XML names outside our vocabulary at which the process ends between two ticks (DESIGN, idea 4)."""
+PING_INTERVAL = 30.0
+"""Seconds between two pings over a connection without stream management (XEP-0199, C-1038)."""
 STOP_WITHIN = 3.0
 """Seconds a stop may take to end the conferences."""
 
@@ -55,15 +58,16 @@ class Service:
 
     Args:
         config: a ``focus.config.Config``.
+        now: monotonic seconds.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, now: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._inbox = Inbox()
         self._floor = Floor()
         self._outbox = Outbox()
         self._connections: Dict[str, Any] = connections(config, self._inbox)
-        self._now: Callable[[], float] = time.monotonic
+        self._now = now
         self._stopping = Event()
         self._ticker_failed = False
         self.status = 0
@@ -71,6 +75,7 @@ class Service:
 
     def _build(self) -> None:
         config, now, ids = self._config, self._now, Ids()
+        self._new_id = ids
         self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
         self.bridges = Bridges(silent_after=config.health_checks_presence_timeout)
@@ -88,6 +93,7 @@ class Service:
         self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit)
         self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
         self._next_check = now() + config.health_checks_interval
+        self._next_ping = now() + PING_INTERVAL
         self._up = False
         self._down_since = now()
         self._sessions: Dict[str, int] = {}
@@ -153,8 +159,28 @@ class Service:
                 self.brewery.check()
         if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
             self.brewery.enter()
+        if now >= self._next_ping:
+            self._next_ping = now + PING_INTERVAL
+            self._ping()
         self.requests.due(now)
         self.conferences.wake(now)
+
+    def _ping(self) -> None:
+        """A stream without management tells nothing of itself: ask over it, and give it up if nobody answers."""
+        for name, connection in self._connections.items():
+            if connection.connected and not connection.managed:
+                request = self._new_id()
+                sender = None if name == CLIENT else connection.jid
+                self.requests.expect(name, request, self._config.domain, self._pinged(connection))
+                self._send(name, write_iq("get", request, self._config.domain, write_ping(), sender))
+
+    @staticmethod
+    def _pinged(connection: Any) -> Callable[[str, Any], None]:
+        def answered(_: str, iq: Any) -> None:
+            if iq is None:
+                connection.drop("the server does not answer a ping")
+
+        return answered
 
     def _on_commit(self) -> None:
         if LEDGER.name_bytes > NAMES_LIMIT and not self._stopping.is_set():
@@ -163,7 +189,7 @@ class Service:
             self.status = 1
             self._stopping.set()
         times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(), self._next_check,
-                                        self.brewery.retry_at if self._up else None]
+                                        self._next_ping, self.brewery.retry_at if self._up else None]
         self._clock.set(min(t for t in times if t is not None))
 
     # --- life ------------------------------------------------------------------------------------------------

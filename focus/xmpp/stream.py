@@ -153,6 +153,16 @@ class Connection(ABC):
         """Make the next attempt at once; the only way on after a second conflict."""
         self._again.set()
 
+    @property
+    def managed(self) -> bool:
+        """Whether stream management is on, which tells by itself whether the peer lives."""
+        return self._managed is not None
+
+    def drop(self, why: str) -> None:
+        """Give the connection up, whatever TCP says of it, and make a new one."""
+        if self._greenlet is not None and self.connected:
+            self._greenlet.kill(NoAnswer(why), block=False)
+
     def send(self, stanzas: List[bytes], session: Optional[int] = None) -> None:
         """Queue stanzas, order kept. Never blocks.
 

@@ -5,6 +5,7 @@ What the conference sends is kept, parsed; what happens to it is given as XML, s
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any, Dict, List, Optional
 
 from lxml import etree
@@ -274,3 +275,18 @@ def colibri_error(condition_name: str, reason: str = "", endpoint: str = "") -> 
     if endpoint:
         detail += "<endpoint xmlns='jitsi:colibri2' id='%s'/>" % endpoint
     return COLIBRI_ERROR % (condition_name, detail)
+
+
+def endpoint_of(request):
+    return request.find(".//{%s}endpoint" % COLIBRI)
+
+
+def told(update):
+    """{owner: set of SSRCs} of a JSON source update."""
+    text = update.find(".//{http://jitsi.org/jitmeet}json-message").text
+    sources = json.loads(text)["sources"]
+    return {owner: {s["s"] for part in lists[::2] for s in part} for owner, lists in sources.items()}
+
+
+def xml(element):
+    return etree.tostring(element).decode()

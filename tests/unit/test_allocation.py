@@ -1,15 +1,12 @@
 """Endpoints on a bridge: what is asked when, and what each answer leads to (bridge.md 6, colibri.md 3 and 4)."""
 from __future__ import annotations
 
-import json
-
 import pytest
 from lxml import etree
 
 from focus.conference import messages
 from tests.support.harness import (
     BRIDGE,
-    COLIBRI,
     JOINED,
     ROOM,
     SECOND_BRIDGE,
@@ -17,23 +14,11 @@ from tests.support.harness import (
     Stats,
     colibri_error,
     content,
+    endpoint_of,
     source,
+    told,
+    xml,
 )
-
-
-def endpoint_of(request):
-    return request.find(".//{%s}endpoint" % COLIBRI)
-
-
-def told(update):
-    """{owner: set of SSRCs} of a JSON source update."""
-    text = update.find(".//{http://jitsi.org/jitmeet}json-message").text
-    sources = json.loads(text)["sources"]
-    return {owner: {s["s"] for part in lists[::2] for s in part} for owner, lists in sources.items()}
-
-
-def xml(element):
-    return etree.tostring(element).decode()
 
 
 class TestAllocation:

@@ -1,8 +1,6 @@
 """The call itself: offer, acceptance, sources among participants (jingle.md)."""
 from __future__ import annotations
 
-import json
-
 import pytest
 from lxml import etree
 
@@ -17,25 +15,13 @@ from tests.support.harness import (
     colibri_error,
     condition,
     content,
+    endpoint_of,
     source,
+    told,
+    xml,
 )
 
 UNKNOWN_SID = "nosuchsid"
-
-
-def endpoint_of(request):
-    return request.find(".//{%s}endpoint" % COLIBRI)
-
-
-def told(update):
-    """{owner: set of SSRCs} of a JSON source update."""
-    text = update.find(".//{http://jitsi.org/jitmeet}json-message").text
-    sources = json.loads(text)["sources"]
-    return {owner: {s["s"] for part in lists[::2] for s in part} for owner, lists in sources.items()}
-
-
-def xml(element):
-    return etree.tostring(element).decode()
 
 
 class TestOffer:

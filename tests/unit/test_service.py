@@ -1,0 +1,108 @@
+"""The service's own duties in a tick: what belongs to no conference."""
+from __future__ import annotations
+
+from typing import Any, List
+
+import pytest
+from lxml import etree
+
+from focus import service
+from focus.config import load
+from focus.router import TimersDue
+from focus.xmpp.arrivals import Arrived, Connected
+
+
+class Wire:
+    """A connection that keeps what is sent."""
+
+    def __init__(self, name: str, jid: str, managed: bool) -> None:
+        self.name, self.jid, self.managed = name, jid, managed
+        self.connected = True
+        self.sent: List[Any] = []
+        self.dropped = ""
+
+    def send(self, stanzas: List[bytes], session: Any) -> None:
+        self.sent += [etree.fromstring(b"<s xmlns='jabber:client'>%s</s>" % stanza)[0] for stanza in stanzas]
+
+    def acknowledge(self, handled: int) -> None:
+        pass
+
+    def drop(self, why: str) -> None:
+        self.dropped = why
+
+
+@pytest.fixture
+def world(monkeypatch):
+    client = Wire("client", "focus@auth.meet.example/focus", managed=True)
+    component = Wire("component", "focus.meet.example", managed=False)
+    monkeypatch.setattr(service, "connections", lambda *_: {"client": client, "component": component})
+    config = load(["--domain=meet.example", "--client_proxy=proxy.meet.example"], {"JICOFO_SECRET": "a-secret-of-ours"})
+    clock = [100.0]
+    built = service.Service(config, now=lambda: clock[0])
+    for wire in (client, component):
+        built._ticker.tick([Connected(wire, False, wire.jid, 1)])
+    return built, client, component, clock
+
+
+def tick(built, clock, seconds):
+    clock[0] += seconds
+    built._ticker.tick([TimersDue()])
+
+
+def answer(built, wire, request):
+    element = etree.fromstring("<s xmlns='jabber:client'><iq type='result' id='%s' from='%s'/></s>" % (
+        request.get("id"), request.get("to")))[0]
+    built._ticker.tick([Arrived(wire, element, 10)])
+
+
+def pings(wire):
+    return [el for el in wire.sent if len(el) and el[0].tag == "{urn:xmpp:ping}ping"]
+
+
+def server_answers(built, client):
+    """Our own server is quick: every ping of a check is answered."""
+    answered = 0
+    while answered < len(pings(client)):
+        answered += 1
+        answer(built, client, pings(client)[answered - 1])
+
+
+def test_the_proxy_hears_of_us_directly(world):
+    """C-106, S-731, U-6: whatever the roster holds."""
+    _, client, _, _ = world
+    to_proxy = [el for el in client.sent if el.get("to") == "proxy.meet.example"]
+    assert [el.get("type") for el in to_proxy] == ["subscribed", None]
+
+
+def test_a_stream_without_management_is_asked_whether_it_lives(world):
+    """XEP-0199: and given up when it doesn't answer while our own server does."""
+    built, client, component, clock = world
+    tick(built, clock, 31)
+    assert [el.get("from") for el in pings(component)] == ["focus.meet.example"]
+    assert not [el for el in pings(client) if el.get("to") == "meet.example"]
+    answer(built, component, pings(component)[0])
+    server_answers(built, client)
+    for seconds in (31, 16):
+        tick(built, clock, seconds)
+        assert not component.dropped
+        server_answers(built, client)
+    assert component.dropped
+
+
+def test_too_many_foreign_names_end_the_process(world, monkeypatch):
+    """DESIGN, idea 4: between two ticks."""
+    built, _, _, clock = world
+    monkeypatch.setattr(service.LEDGER, "name_bytes", service.NAMES_LIMIT + 1)
+    tick(built, clock, 1)
+    assert built.status == 1 and built._stopping.is_set()
+
+
+def test_an_unknown_proxy_is_neither_accepted_nor_refused(world, caplog):
+    """C-1006: what it asks is left to who configures it."""
+    built, client, _, _ = world
+    sent = len(client.sent)
+    for sender, expected in (("other.meet.example", "unsubscribed"), ("proxy.meet.example", "subscribed")):
+        element = etree.fromstring("<s xmlns='jabber:client'><presence type='subscribe' from='%s'/></s>" % sender)[0]
+        built._ticker.tick([Arrived(client, element, 10)])
+        assert client.sent[-1].get("type") == expected
+    assert len(client.sent) == sent + 2
