@@ -112,6 +112,7 @@ def begin(turn: Turn, participant: Participant) -> None:
     state.invites += 1
     participant.invite = state.invites
     participant.phase = WAITING
+    participant.held = None
     participant.features = member.features or ASSUMED_FEATURES
     participant.media = media_for(participant.features, turn.around.codecs)
     participant.json = config.use_json_encoded_sources and participant.features.json_sources
@@ -222,9 +223,9 @@ def offer(turn: Turn, allocated: replies.Allocated) -> None:
     participant = state.participants.get(allocated.endpoint)
     if participant is None or participant.invite != allocated.invite or participant.phase != ALLOCATING:
         return
+    participant.held = None
     if state.phase != JOINED:  # nobody would take the offer of one who isn't in the room
-        bridge_session.expire(turn, participant.endpoint)
-        participant.phase = WAITING
+        participant.held = allocated
         return
     features = participant.features or ASSUMED_FEATURES
     sources = {}
@@ -247,6 +248,13 @@ def offer(turn: Turn, allocated: replies.Allocated) -> None:
     turn.log.info("Sending session-initiate to: %s", participant.endpoint)
     turn.request("initiate", participant.jid, "set", payload, participant.endpoint, participant.invite,
                  participant.sid)
+
+
+def offer_held(turn: Turn) -> None:
+    """We are in the room again: send the offers that had to wait for that."""
+    for participant in list(turn.state.participants.values()):
+        if participant.held is not None:
+            offer(turn, participant.held)
 
 
 def _start_muted(turn: Turn) -> tuple[bool, bool]:

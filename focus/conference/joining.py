@@ -93,6 +93,7 @@ def _joined(turn: Turn, outcome: JoinOutcome) -> None:
     else:
         inviting.consider(turn)
         inviting.retry_waiting(turn)
+        inviting.offer_held(turn)
         ending.check(turn)
     updates.flush_delayed(turn)  # what was held back while we weren't in the room
     roles.elect(turn)

@@ -103,6 +103,8 @@ class Participant:
     """Monotonic times of accepted restart requests (J-556)."""
     attempts: int = 0
     """Failed invitations in a row (B-641)."""
+    held: Optional[Any] = None
+    """What the bridge answered while we weren't in the room: the offer follows when we are."""
     retry_at: float = 0.0
     """Monotonic seconds before which no invitation is begun (B-641)."""
     reinvites: List[float] = field(default_factory=list)

@@ -142,6 +142,17 @@ class TestEntering:
         created = [r for r in scene.take("conference-modify") if r[0].get("create")]
         assert [r[0].get("meeting-id") for r in created] == ["meeting-2"]
 
+    def test_an_allocation_that_comes_while_we_are_outside(self):
+        """J-123: the offer waits for our return, and nothing is asked twice."""
+        scene = Scene().bring_in("anna0001", "bo000002")
+        scene.join("carla003")
+        create = scene.one("conference-modify")
+        scene.mail(scene.presence("focus", type="unavailable", role="none", codes="307"), scene.allocated(create))
+        assert not scene.take("session-initiate")
+        scene.mail(*[scene.presence(nick) for nick in ("anna0001", "bo000002", "carla003")]).lane_done(JOINED)
+        assert scene.one("session-initiate").get("to") == ROOM + "/carla003"
+        assert not scene.take("conference-modify")
+
     def test_alone_after_the_way_back(self):
         """C-705, C-802"""
         scene = Scene().bring_in("anna0001", "bo000002")
