@@ -177,10 +177,6 @@ class Prosody:
         return [self.c2s_port, self.http_port] + ([self.component_port] if self.components else [])
 
     @property
-    def bosh_url(self) -> str:
-        return "http://127.0.0.1:%d/http-bind" % self.http_port
-
-    @property
     def websocket_url(self) -> str:
         return "ws://127.0.0.1:%d/xmpp-websocket" % self.http_port
 
@@ -259,12 +255,6 @@ class Prosody:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / (_storage_name(user) + ".dat")
         file.write_text("return { password = %s };\n" % _lua_string(password), encoding="utf-8")
-
-    def remove_account(self, user: str) -> None:
-        """Delete an account of the account domain."""
-        folder = self.directory / "data" / _storage_name(self.user_domain) / "accounts"
-        (folder / (_storage_name(user) + ".dat")).unlink()
-        del self.passwords[user]
 
     def _write(self) -> None:
         certificate, key = self.authority.issue(self._certificate_names)

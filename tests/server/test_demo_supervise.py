@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Callable, Iterator, List
 
@@ -14,6 +13,7 @@ import pytest
 
 from focus.demo.stack import Stack
 from focus.demo.supervise import PartFailed, Program, Supervisor
+from tests.support.connections import wait_for
 
 SLEEPER = [sys.executable, "-c", "import os, time; print(os.environ['WORD'], flush=True); time.sleep(600)"]
 
@@ -40,13 +40,6 @@ def says(supervisor: List[Supervisor], name: str, word: str) -> Callable[[], boo
         return log.exists() and word in log.read_text(encoding="utf-8")
 
     return ready
-
-
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -121,7 +114,7 @@ def test_a_program_that_stops_later_is_noticed(folder: Path, supervisors: List[S
             return str(failed).startswith("one stopped: ")
         return False
 
-    until(stopped)
+    wait_for(stopped, "its end is noticed")
 
 
 def test_nothing_is_left_when_the_parent_is_killed(folder: Path) -> None:
@@ -138,7 +131,7 @@ def test_nothing_is_left_when_the_parent_is_killed(folder: Path) -> None:
     assert alive(child)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    until(lambda: not alive(child))
+    wait_for(lambda: not alive(child), "the child ends with its parent")
 
 
 def test_a_folder_is_used_by_one_run_at_a_time(tmp_path: Path) -> None:
