@@ -20,6 +20,9 @@ RUNTIME = [
     "greenlet==3.2.5; python_version == '3.9'",
     "greenlet==3.5.6; python_version >= '3.10'",
     "lxml==6.1.3",
+    "msgspec==0.18.6; python_version < '3.9'",
+    "msgspec==0.20.0; python_version == '3.9'",
+    "msgspec==0.22.0; python_version >= '3.10'",
     # sleekxmpp 1.3.3 doesn't import from Python 3.9 on; sleekxmpp-new is its last development tree with that put right.
     "sleekxmpp==1.3.3; python_version < '3.9'",
     "sleekxmpp-new==1.4.1; python_version >= '3.9'",

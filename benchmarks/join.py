@@ -106,7 +106,7 @@ class Run:
         self.clients: List[Client] = []
         self.figures: Dict[str, Any] = {}
 
-    def go(self) -> Dict[str, Any]:
+    def go(self, journal: bool = True) -> Dict[str, Any]:
         """Returns the figures. Raises Invalid if the run doesn't count."""
         arguments = self.arguments
         gc = GENERATIONAL if arguments.prosody_gc == "generational" else ""
@@ -121,7 +121,8 @@ class Run:
             )
             self.guest = Client(loop, guest_login(prosody, tls=False))
             with FocusProcess(
-                prosody, log_file=arguments.log, profile=arguments.profile, options=arguments.option or []
+                prosody, log_file=arguments.log, profile=arguments.profile, options=arguments.option or [],
+                journal=journal, checked=False
             ) as self.focus:
                 try:
                     self._first_conference()
@@ -130,6 +131,8 @@ class Run:
                     self._check()
                     self._prove_pipelining()
                     self._leave()
+                    self.focus.stop()
+                    self._journal_figures()
                 except (WaitTimeout, AssertionError) as error:
                     raise Invalid("%s\n--- end of the focus's log\n%s" % (error, self.focus.log()[-3000:])) from None
         return self.figures
@@ -286,6 +289,14 @@ class Run:
             bridge_in_flight_max=max(request.in_flight_before + 1 for request in requests),
         )
 
+    def _journal_figures(self) -> None:
+        """What the focus says at its end: commits and bytes from its start on, the leaving and the proof included."""
+        said = re.search(r"The journal took (\d+) commits, (\d+) bytes", self.focus.log())
+        if said is not None:
+            joins = len(self.clients)
+            self.figures.update(journal_commits_per_join=round(int(said.group(1)) / joins, 2),
+                                journal_bytes_per_join=int(said.group(2)) // joins)
+
     def _prove_pipelining(self) -> None:
         """Counts requests that wait for the answer to another participant's request, in one more room.
 
@@ -347,6 +358,16 @@ def refused_sctp(request: Request) -> bool:
     return "SCTP" in request.error_text
 
 
+def one_run(arguments: argparse.Namespace, journal: bool) -> Dict[str, Any]:
+    """One run's figures, with the unit measured before and after it."""
+    unit = unit_ms()
+    run = Run(arguments).go(journal)
+    unit = min(unit, unit_ms())
+    run["unit_ms"] = round(unit, 4)
+    run["units_per_join"] = round(run["focus_cpu_ms_per_join"] / unit, 1)
+    return run
+
+
 def cpu_per_join(run: Dict[str, Any]) -> float:
     """What runs are ordered by."""
     return run["focus_cpu_ms_per_join"]
@@ -370,6 +391,8 @@ def parse(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument("--bridge-delay", type=float, default=0.05, help="seconds until the bridge answers")
     parser.add_argument("--sctp", action="store_true", help="the bridge has data channels")
     parser.add_argument("--prosody-gc", choices=("generational", "default"), default="generational")
+    parser.add_argument("--journal", choices=("on", "off", "both"), default="on",
+                        help="both: runs with and without one alternate, --repeat times each")
     parser.add_argument("--repeat", type=int, default=1, help="runs; the figures are those of the median one")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds after which a run has failed")
     parser.add_argument("--log", type=Path, help="where the focus's log goes")
@@ -398,14 +421,12 @@ def main() -> int:
         "python": "%d.%d.%d" % sys.version_info[:3],
     }
     runs: List[Dict[str, Any]] = []
+    without: List[Dict[str, Any]] = []
     try:
         for _ in range(arguments.repeat):
-            unit = unit_ms()
-            run = Run(arguments).go()
-            unit = min(unit, unit_ms())
-            run["unit_ms"] = round(unit, 4)
-            run["units_per_join"] = round(run["focus_cpu_ms_per_join"] / unit, 1)
-            runs.append(run)
+            if arguments.journal == "both":
+                without.append(one_run(arguments, False))
+            runs.append(one_run(arguments, arguments.journal != "off"))
     except Invalid as error:
         print(json.dumps(dict(figures, counts=False, problem=str(error).splitlines()[0])))
         print(error, file=sys.stderr)
@@ -413,6 +434,11 @@ def main() -> int:
     figures.update(counts=True, **sorted(runs, key=cpu_per_join)[(len(runs) - 1) // 2])
     if len(runs) > 1:
         figures["focus_cpu_ms_per_join_of_all_runs"] = [cpu_per_join(run) for run in runs]
+    if without:
+        ratios = [cpu_per_join(run) / cpu_per_join(bare) for run, bare in zip(runs, without)]
+        figures.update(focus_cpu_ms_per_join_without_journal=[cpu_per_join(run) for run in without],
+                       journal_cpu_ratios=[round(ratio, 3) for ratio in ratios],
+                       journal_cpu_ratio_median=round(statistics.median(ratios), 3))
     print(json.dumps(figures))
     return 0
 

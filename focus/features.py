@@ -6,12 +6,13 @@ wait. Only an answer that hashes to the version enters the cache.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from focus.conference.offer import Features, features_from_vars
+from focus.journal.rows import Row, Rows
 from focus.requests import Requests
-from focus.stanzas.caps import verify
+from focus.stanzas.caps import Caps, verify
 from focus.stanzas.disco import DiscoInfo, DiscoInfoRequest, write_disco_info_request
 from focus.stanzas.stanza import write_iq
 from focus.values.addresses import resource
@@ -30,6 +31,19 @@ class Waiting(NamedTuple):
     caps: Any
 
 
+@dataclass(eq=False)
+class Asking(Row):
+    """A member that was asked, keyed by the request's id."""
+
+    room: str
+    jid: str
+    caps: Optional[Caps]
+    key: str
+    """Of the version, for which others wait too; empty if it is asked for itself alone."""
+    late: bool = False
+    """It didn't answer soon: what it says counts for itself only."""
+
+
 class FeatureFinder:
     """Knows or asks.
 
@@ -46,11 +60,13 @@ class FeatureFinder:
         self._send = send
         self._new_id = new_id
         self._found = found
-        self._known: OrderedDict[str, Features] = OrderedDict()
+        self.known: Rows[Features] = Rows("features", Features)
+        """By the key of the version, the one known longest first."""
+        self.asking: Rows[Asking] = Rows("asking", Asking)
         self._waiting: Dict[str, List[Waiting]] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self.known)
 
     def discover(self, room: str, info: Any, jid: str) -> Optional[Features]:
         """The member's features if they are known; otherwise it is asked and ``found`` is told."""
@@ -59,9 +75,8 @@ class FeatureFinder:
         if caps is None:
             self._ask(member, "")
             return None
-        features = self._known.get(caps.key)
+        features = self.known.get(caps.key)
         if features is not None:
-            self._known.move_to_end(caps.key)
             return features
         queue = self._waiting.get(caps.key)
         if queue is None:
@@ -74,20 +89,48 @@ class FeatureFinder:
     def disconnected(self) -> None:
         """Whoever was being asked won't answer; conferences give up by themselves (C-641)."""
         self._waiting.clear()
+        self.asking.clear()
+
+    def restore(self, unknown: Iterable[Tuple[str, Any, str]]) -> None:
+        """Wait again for the answers that an earlier process waited for.
+
+        Args:
+            unknown: (room, member info, occupant JID) of every member whose features aren't known.
+        """
+        asked = set()
+        for request, row in self.asking.items():
+            asked.add(row.jid)
+            if row.key:
+                self._waiting.setdefault(row.key, [])
+            self._expect(request, row)
+        for room, info, jid in unknown:
+            if jid not in asked and info.caps is not None and info.caps.key in self._waiting:
+                self._waiting[info.caps.key].append(Waiting(room, jid, info.caps))
+            elif jid not in asked:
+                self.discover(room, info, jid)
 
     def _ask(self, member: Waiting, key: str) -> None:
         request = self._new_id()
-        self._requests.expect("client", request, member.jid, lambda _, iq: self._first(request, member, key, iq),
-                              ANSWER_SOON)
+        row = self.asking[request] = Asking(member.room, member.jid, member.caps, key)
+        self._expect(request, row)
         node = member.caps.key if member.caps is not None else None
         self._send("client", write_iq("get", request, member.jid, write_disco_info_request(DiscoInfoRequest(node))))
 
-    def _first(self, request: str, member: Waiting, key: str, iq: Optional[Any]) -> None:
+    def _expect(self, request: str, row: Asking) -> None:
+        if row.late:
+            self._requests.expect("client", request, row.jid, self._answered)
+        else:
+            self._requests.expect("client", request, row.jid, self._first, ANSWER_SOON)
+
+    def _first(self, request: str, iq: Optional[Any]) -> None:
         if iq is not None:
-            self._answered(member, key, iq)
+            self._answered(request, iq)
             return
-        self._requests.expect("client", request, member.jid, lambda _, late: self._answered(member, "", late))
-        self._next(key)
+        row = self.asking.get(request)
+        if row is not None:
+            row.late, key, row.key = True, row.key, ""
+            self._expect(request, row)
+            self._next(key)
 
     def _next(self, key: str) -> None:
         """The one that was asked brought no proof for the others: the next of them is asked."""
@@ -96,15 +139,18 @@ class FeatureFinder:
             self._waiting[key] = queue[1:]
             self._ask(queue[0], key)
 
-    def _answered(self, member: Waiting, key: str, iq: Optional[Any]) -> None:
+    def _answered(self, request: str, iq: Optional[Any]) -> None:
+        row = self.asking.pop(request, None)
+        if row is None:
+            return
         info = iq.payload if iq is not None else None
         features = features_from_vars(info.features) if isinstance(info, DiscoInfo) else None
-        self._found(member.room, resource(member.jid), member.jid, features)
-        if features is None or member.caps is None or not isinstance(info, DiscoInfo) or not verify(member.caps, info):
-            self._next(key)
+        self._found(row.room, resource(row.jid), row.jid, features)
+        if features is None or row.caps is None or not isinstance(info, DiscoInfo) or not verify(row.caps, info):
+            self._next(row.key)
             return
-        self._known[member.caps.key] = features
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
-        for other in self._waiting.pop(member.caps.key, []):
+        self.known[row.caps.key] = features
+        if len(self.known) > MAX_KNOWN:
+            del self.known[next(iter(self.known))]
+        for other in self._waiting.pop(row.caps.key, []):
             self._found(other.room, resource(other.jid), other.jid, features)

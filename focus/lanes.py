@@ -2,6 +2,9 @@
 
 A lane owns no state. It is born from a row that names it, writes once, waits for the answers and reports the outcome;
 what follows from that is a new turn, and if need be a new row. While it waits the tick it belongs to can end.
+
+What a lane was given stands in its row. So a later process brings it to where it was: the function runs again, draws
+the same ids, writes nothing that was written, and takes what had come before it waits for what hasn't.
 """
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 from gevent import Greenlet
 from gevent.event import Event
 
+from focus.journal.lanes import LaneRow
 from focus.requests import Requests
+from focus.stanzas.stanza import read_stanza, write_stanza
 from focus.tick import Floor
 
 LOG = logging.getLogger(__name__)
@@ -31,10 +36,16 @@ class Gone(Exception):
 class Lane:
     """What a lane's function may do."""
 
-    def __init__(self, world: Lanes, connection: str) -> None:
+    def __init__(self, world: Lanes, connection: str, row: LaneRow) -> None:
         self._world = world
         self._connection = connection
-        self._deliveries: List[Delivery] = []
+        self._row = row
+        self._again = list(row.ids)
+        """Ids to be drawn again."""
+        self._heard = {key for key, _ in row.heard}
+        self._writes = 0
+        self._deliveries: List[Delivery] = [
+            Delivery(key, None if text is None else read_stanza(text)) for key, text in row.heard]
         self._event = Event()
         self._waiting = False
         self._gone = False
@@ -43,15 +54,25 @@ class Lane:
 
     def new_id(self) -> str:
         """An IQ id."""
-        return self._world.new_id()
+        if self._again:
+            return self._again.pop(0)
+        drawn = self._world.new_id()
+        self._row.ids = (*self._row.ids, drawn)
+        return drawn
 
     def write(self, *stanzas: str) -> None:
         """Send stanzas, in one go and in this order."""
+        self._writes += 1
+        if self._writes <= self._row.writes:
+            return  # an earlier process did
+        self._row.writes = self._writes
         for stanza in stanzas:
             self._world.send(self._connection, stanza)
 
     def expect(self, request_id: str, to: str, seconds: Optional[float] = None) -> None:
         """The answer to an IQ is awaited; it is delivered under its id."""
+        if request_id in self._heard:
+            return
         self._asked.add(request_id)
         self._world.requests.expect(self._connection, request_id, to, self._answered, seconds)
 
@@ -81,6 +102,8 @@ class Lane:
 
     def deliver(self, delivery: Delivery) -> None:
         """Hand the lane something, in a tick."""
+        stanza = delivery.stanza
+        self._row.heard = (*self._row.heard, (delivery.key, None if stanza is None else write_stanza(stanza)))
         self._deliveries.append(delivery)
         self._wake()
 
@@ -128,17 +151,17 @@ class Lanes:
         self.watchers: Dict[str, List[Lane]] = {}
         self._running: Dict[Lane, None] = {}
 
-    def start(self, kind: str, args: Dict[str, Any], done: Callable[[Any], None], lost: Any, fault: Any) -> None:
-        """Run the lane a row names.
+    def start(self, row: LaneRow, done: Callable[[Any], None], lost: Any, fault: Any) -> None:
+        """Run the lane a row names, from where the row says it is.
 
         ``done`` is told the outcome: ``lost`` if the connection is lost meanwhile, ``fault`` if the lane fails.
         """
-        lane = Lane(self, "client")
+        lane = Lane(self, "client", row)
         self._running[lane] = None
         self.floor.enter()
-        Greenlet.spawn(self._run, lane, self._functions[kind], args, done, lost, fault)
+        Greenlet.spawn(self._run, lane, self._functions[row.kind], row.args, done, lost, fault)
 
-    def _run(self, lane: Lane, function: LaneFunction, args: Dict[str, Any], done: Callable[[Any], None],
+    def _run(self, lane: Lane, function: LaneFunction, args: Dict[str, Optional[str]], done: Callable[[Any], None],
              lost: Any, fault: Any) -> None:
         try:
             outcome = function(lane, **args)

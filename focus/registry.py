@@ -6,15 +6,21 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from focus.bridge.pool import PoolEvent
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
-from focus.conference.state import ConferenceState, LaneRow, Published
+from focus.conference.inviting import is_invitable
+from focus.conference.state import ConferenceState, Published, read_state
 from focus.conference.turn import Surroundings, Turn
 from focus.conference.validation import SourceTable
+from focus.journal.codec import CODEC
+from focus.journal.lanes import LaneRow
+from focus.journal.record import Image
+from focus.journal.rows import Change, Ledger, Unreadable
 from focus.limits import Allowed, CreationLimit
 from focus.stanzas.conference_iq import ConferenceAnswer, write_conference_answer
 from focus.stanzas.errors import stanza_error
@@ -24,6 +30,9 @@ from focus.tick import Floor, Mailbox
 from focus.values.addresses import bare, domain, local, real_sender
 from focus.values.rooms import JoinOutcome
 
+LOG = logging.getLogger(__name__)
+SERVICE = 0
+"""Owner, in the journal, of the rows that belong to no conference."""
 GONE = JoinOutcome(error="disconnected")
 FAULT = JoinOutcome(error="internal-server-error", text="a fault of the focus")
 
@@ -33,7 +42,7 @@ class Conferences:
 
     Args:
         around: what every conference is given.
-        start_lane: ``start_lane(kind, arguments, done, lost)``.
+        start_lane: ``start_lane(row, done, lost, fault)``.
         context: makes a logger that carries the fields given.
     """
 
@@ -45,7 +54,11 @@ class Conferences:
         self._context = context
         self.around: Surroundings
         self._by_room: Dict[str, Conference] = {}
-        self._numbers = itertools.count(1)
+        self._last_number = 0
+        self._changed: Dict[Ledger, None] = {}
+        """Ledgers with changes that the journal hasn't yet."""
+        self.ended: List[int] = []
+        """Numbers of conferences that are over and still in the journal."""
         self._meetings: Dict[str, str] = {}
         self._limit = CreationLimit()
         self._wakes: List[Tuple[float, int, Conference]] = []
@@ -108,24 +121,95 @@ class Conferences:
     def _create(self, room: str, properties: Dict[str, str]) -> Conference:
         config = self._config
         etherpad = uuid.uuid4().hex if config.shared_document_use_random_name else local(room)
+        self._last_number += 1
         state = ConferenceState(
-            room=room, number=next(self._numbers), created_at=self.around.now(), properties=properties,
+            room=room, number=self._last_number, created_at=self.around.now(), properties=properties,
             published=Published(etherpad, {SUPPORT_TERMINATE_RESTART: "true"}),
             sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user))
-        log = self._context(room=room)
-        conference = Conference(state, self.around, Mailbox(self._floor), log, self._lane, self._set_wake, self._ended)
-        begin = Turn(state, self.around, log)
+        conference = self._begin(state, Ledger(state.number, CODEC, self._woken))
+        begin = Turn(state, self.around, conference.log)
         joining.begin(begin)
-        self._by_room[room] = conference
         self.created += 1
-        conference.start()
+        begin.release()
         for row in begin.spawn:
             self._lane(conference, row)
         return conference
 
+    def begin_anew(self, room: str) -> None:
+        """Begin with a room in which we stand and of which we know nothing: its people are invited again."""
+        if room not in self._by_room:
+            self._create(room, {})
+
+    def _begin(self, state: ConferenceState, ledger: Ledger) -> Conference:
+        conference = Conference(state, self.around, Mailbox(self._floor), self._context(room=state.room), self._lane,
+                                self._set_wake, self._ended, ledger)
+        self._by_room[state.room] = conference
+        conference.start()
+        return conference
+
     def _lane(self, conference: Conference, row: LaneRow) -> None:
-        self._start_lane(row.kind, row.args,
-                         lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE, FAULT)
+        self._start_lane(row, lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE, FAULT)
+
+    # --- the journal -----------------------------------------------------------------------------------------
+
+    def restore(self, image: Image) -> List[str]:
+        """Bring back the conferences of an earlier process; returns the rooms of those that can't be read."""
+        lost = []
+        for owner in sorted(owner for owner in image.owners if owner != SERVICE):
+            self._last_number = max(self._last_number, owner)
+            ledger = Ledger(owner, CODEC, self._woken)
+            stored = image.tables(owner)
+            try:
+                state = read_state(ledger, stored)
+            except Unreadable as error:
+                room = next((key for key, _, _ in stored.get("conference", ())), "")
+                LOG.error("The conference %s can't be read from the journal (%s); it begins anew, the others go on",
+                          room or "number %d" % owner, error)
+                lost.append(room)
+                self.ended.append(owner)
+                continue
+            self._bring_back(state, ledger)
+        return [room for room in lost if room]
+
+    def _bring_back(self, state: ConferenceState, ledger: Ledger) -> None:
+        config = self._config
+        state.sources.max_ssrcs, state.sources.max_groups = config.max_ssrcs_per_user, config.max_ssrc_groups_per_user
+        conference = self._begin(state, ledger)
+        if state.meeting_id:
+            self._meetings.setdefault(state.meeting_id, state.room)
+        for session in state.bridges.values():
+            self.around.bridges.conference(session.bridge, +1)
+            for _ in session.endpoints:
+                self.around.bridges.counted(session.bridge)
+        for request in state.requests.values():
+            self.around.expect("client", request, state.room, None)
+        for row in state.lanes.values():
+            self._lane(conference, row)
+        self._set_wake(conference, conference.next_timer())
+
+    def unknown_features(self) -> Iterator[Tuple[str, Any, str]]:
+        """(room, member info, occupant JID) of the members whose features are being asked for."""
+        for conference in self._by_room.values():
+            for member in conference.state.members.values():
+                if member.features is None and is_invitable(member):
+                    yield conference.state.room, member.info, member.jid
+
+    def _woken(self, ledger: Ledger) -> None:
+        self._changed[ledger] = None
+
+    def take_changes(self) -> Tuple[List[Change], List[int]]:
+        """For the journal: the rows that changed since the last time, and the conferences that are over."""
+        changes: List[Change] = []
+        ended, self.ended = self.ended, []
+        for ledger in self._changed:
+            if ledger.owner not in ended:
+                changes += ledger.take()
+        self._changed.clear()
+        return changes, ended
+
+    def ledgers(self) -> List[Ledger]:
+        """Of all conferences."""
+        return [c.ledger for c in self._by_room.values() if c.ledger is not None]
 
     def claim_meeting(self, meeting_id: str, room: str) -> bool:
         """Whether the meeting id is this room's; the first room that says so has it while it lives (C-401, C-426)."""
@@ -142,6 +226,7 @@ class Conferences:
 
     def _ended(self, conference: Conference) -> None:
         room = conference.state.room
+        self.ended.append(conference.state.number)
         self._wake_at.pop(conference, None)
         if self._by_room.get(room) is conference:
             del self._by_room[room]

@@ -1,11 +1,11 @@
-"""What runs: the parts built from a configuration, started in order, stopped in the reverse one."""
+"""What runs: the parts built from a configuration and a journal, started in order, stopped in the reverse one."""
 from __future__ import annotations
 
 import logging
 import secrets
 import signal
 import time
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import gevent
 from gevent.event import Event
@@ -17,8 +17,15 @@ from focus.clock import Clock
 from focus.conference.state import Request
 from focus.conference.turn import Surroundings
 from focus.features import FeatureFinder
+from focus.journal.codec import CODEC
+from focus.journal.keeper import Keeper
+from focus.journal.lanes import LaneRow
+from focus.journal.opening import Opened, open_journal
+from focus.journal.record import Image
+from focus.journal.rows import Change, Ledger, Rows, Unreadable
 from focus.lanes import Lanes
-from focus.registry import FAULT, GONE, Conferences
+from focus.life import take_turn
+from focus.registry import FAULT, GONE, SERVICE, Conferences
 from focus.requests import Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
@@ -26,10 +33,12 @@ from focus.stanzas.disco import focus_caps
 from focus.stanzas.small import write_ping
 from focus.stanzas.stanza import write_iq, write_presence
 from focus.tick import Floor, Inbox, Outbox, Ticker
+from focus.values.written import Written
 from focus.xmpp.arrivals import Connected, Disconnected
 from focus.xmpp.client import Client
 from focus.xmpp.component import Component
 from focus.xmpp.names import LEDGER
+from focus.xmpp.resumption import SessionState
 from focus.xmpp.rooms import LANES
 
 LOG = logging.getLogger(__name__)
@@ -42,10 +51,11 @@ STOP_WITHIN = 3.0
 
 
 class Ids:
-    """IQ ids, unique over all processes of the focus: an epoch of random bits, and a number (DESIGN, "Coming back")."""
+    """IQ ids, unique over all processes of the focus: an epoch that each raises, random bits, and a number (DESIGN,
+    "Coming back")."""
 
-    def __init__(self) -> None:
-        self._epoch = secrets.token_hex(4)
+    def __init__(self, epoch: int) -> None:
+        self._epoch = "%x%s" % (epoch, secrets.token_hex(3))
         self._number = 0
 
     def __call__(self) -> str:
@@ -59,22 +69,28 @@ class Service:
     Args:
         config: a ``focus.config.Config``.
         now: monotonic seconds.
+        opened: the journal; None: none is kept.
     """
 
-    def __init__(self, config: Any, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: Any, now: Callable[[], float] = time.monotonic,
+                 opened: Optional[Opened] = None) -> None:
         self._config = config
+        self._opened = opened
+        self._image = opened.image if opened is not None else Image()
         self._inbox = Inbox()
         self._floor = Floor()
         self._outbox = Outbox()
-        self._connections: Dict[str, Any] = connections(config, self._inbox)
-        self._now = now
+        self._connections: Dict[str, Any] = connections(config, self._inbox, self._image)
+        offset = opened.offset if opened is not None else 0.0
+        self._now = now = now if not offset else lambda: time.monotonic() + offset
         self._stopping = Event()
         self._ticker_failed = False
         self.status = 0
         self._build()
 
     def _build(self) -> None:
-        config, now, ids = self._config, self._now, Ids()
+        config, now = self._config, self._now
+        ids = Ids(self._opened.epoch if self._opened is not None else 0)
         self._new_id = ids
         self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
@@ -82,7 +98,7 @@ class Service:
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
-                               self.conferences.bridge_event)
+                               self.conferences.bridge_event, ids)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
@@ -90,24 +106,68 @@ class Service:
             tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
                               self._send, self._on_connection, self._on_timers))
-        self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit)
+        self._ledger = Ledger(SERVICE, CODEC)
+        self.keeper = self._make_keeper()
+        self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit,
+                              self.keeper.commit)
         self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
         self._next_check = now() + config.health_checks_interval
         self._next_ping = now() + PING_INTERVAL
         self._up = False
+        self._served = False
         self._down_since = now()
+        self._began_at = time.monotonic()
         self._sessions: Dict[str, int] = {}
+        self._restore()
+
+    # --- the journal -----------------------------------------------------------------------------------------
+
+    def _make_keeper(self) -> Keeper:
+        opened = self._opened
+        place = opened.place if opened is not None else None
+        return Keeper(opened.journal if opened is not None else None, list(self._connections.values()),
+                      self._take_changes, lambda: [self._ledger, *self.conferences.ledgers()], self._now, time.time,
+                      place, opened.failure if opened is not None else "")
+
+    def _take_changes(self) -> Tuple[List[Change], List[int]]:
+        changes, ended = self.conferences.take_changes()
+        return self._ledger.take() + changes, ended
+
+    def _tables(self) -> List[Rows[Any]]:
+        """The tables that belong to no conference."""
+        return [self.bridges.rows, self._features.known, self._features.asking, self.brewery.standings,
+                self.brewery.lanes]
+
+    def _restore(self) -> None:
+        """Bring back what an earlier process knew; rooms whose conference can't be read begin anew."""
+        image = self._image
+        stored = image.tables(SERVICE)
+        for table in self._tables():
+            if table.kind in stored:
+                table.clear()
+                try:
+                    table.load(self._ledger, "", stored[table.kind])
+                except Unreadable as error:
+                    LOG.error("What the journal says of %s can't be read (%s); it is found out anew", table.kind, error)
+                    table.clear()
+        self._ledger.add(*self._tables())
+        self._lost_rooms = self.conferences.restore(image)
+        self._features.restore(self.conferences.unknown_features())
+        self.brewery.restore()
+        if image.at is not None:
+            self._down_since = image.at
+            LOG.info("Going on with %d conferences after %.1f s", len(self.conferences), self._now() - image.at)
 
     # --- what the parts are given ----------------------------------------------------------------------------
 
-    def _send(self, connection: str, stanza: str) -> None:
+    def _send(self, connection: str, stanza: Written) -> None:
         self._outbox.add(self._connections[connection], stanza, self._sessions.get(connection))
 
     def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
         self.requests.expect(connection, request.id, request.to, self.conferences.expect_for(room), seconds)
 
-    def _enter_brewery(self, args: Dict[str, Any], done: Callable[[Any], None]) -> None:
-        self._lanes.start("join", args, done, GONE, FAULT)
+    def _enter_brewery(self, row: LaneRow, done: Callable[[Any], None]) -> None:
+        self._lanes.start(row, done, GONE, FAULT)
 
     def _own_jid(self) -> str:
         return self._connections[CLIENT].jid or self._config.user_jid or ""
@@ -119,8 +179,9 @@ class Service:
 
     def _on_connection(self, event: Union[Connected, Disconnected, _Stopping]) -> None:
         if isinstance(event, _Stopping):
-            self.conferences.stop("the focus is stopping")
-            event.stopped.set()
+            if event.ends_calls:
+                self.conferences.stop("the focus is stopping")
+            self._ticker.end(event.stopped)
             return
         if isinstance(event, Connected):
             self._sessions[event.connection.name] = event.session  # what was decided before is not for this one
@@ -142,6 +203,12 @@ class Service:
             self._greet()
         self.brewery.connected(event.resumed)
         self.conferences.connected(event.resumed, self._now() - self._down_since)
+        if self._image.at is not None and not self._served:
+            LOG.info("Serving again %.3f s after the start: resumed=%s, %d conferences",
+                     time.monotonic() - self._began_at, "true" if event.resumed else "false", len(self.conferences))
+            for room in self._lost_rooms:
+                self.conferences.begin_anew(room)
+        self._served = True
 
     def _greet(self) -> None:
         """After a fresh login: the presence that makes us reachable, the proxy included (C-106, C-1004)."""
@@ -224,47 +291,65 @@ class Service:
         if not self._ticker_failed:
             self._wind_up()
         for connection in self._connections.values():
-            connection.stop()
+            connection.stop(end_stream=self._ends_calls)
+        if self.keeper.commits:
+            LOG.info("The journal took %d commits, %d bytes", self.keeper.commits, self.keeper.bytes)
         LOG.info("Jicofo has been stopped, exiting with exit code %d", self.status)
         return self.status
 
+    @property
+    def _ends_calls(self) -> bool:
+        """Whether the calls end with this process: nobody could go on with them."""
+        return self.keeper.journal is None
+
     def _wind_up(self) -> None:
-        """End the calls: bridges expire them and rooms see us leave (C-820)."""
-        if not self._up:
-            return
+        """End between two ticks. If nobody can go on, bridges expire the calls and rooms see us leave (C-820)."""
         with gevent.Timeout(STOP_WITHIN, False):
             stopped = Event()
-            self._inbox.put(_Stopping(self.conferences, stopped))
+            self._inbox.put(_Stopping(self._ends_calls, stopped))
             stopped.wait()
-            while len(self.conferences) or self._connections[CLIENT].queued_bytes:
+            while self._ends_calls and self._up and self._connections[CLIENT].queued_bytes:
                 gevent.sleep(0.02)
 
 
-def connections(config: Any, inbox: Inbox) -> Dict[str, Any]:
-    """The configured connections, by name: the focus user's, and with a secret the component's."""
+def connections(config: Any, inbox: Inbox, image: Image) -> Dict[str, Any]:
+    """The configured connections, by name: the focus user's, and with a secret the component's.
+
+    Those of an earlier process go on: the user's stream is resumed, what the component had to say is said.
+    """
+    client, component = image.streams.get(CLIENT), image.streams.get("component")
+    resume_from = None
+    if client is not None and client.token:
+        resume_from = SessionState(client.token, client.jid, client.max_seconds, client.handled, client.confirmed,
+                                   [stanza.encode("utf-8") for stanza in client.stanzas])
     built: Dict[str, Any] = {CLIENT: Client(
         inbox, user=config.user_name, domain=config.login_domain, password=config.user_password or "",
         resource=config.resource, host=config.host, port=config.client_port, use_srv=config.use_srv,
         use_tls=config.use_tls, ca_file=config.ca_file,
         disable_certificate_verification=config.disable_certificate_verification,
         password_origin=str(config.source_of("user_password")), reply_timeout=config.reply_timeout,
-        stanza_size_limit=config.stanza_size_limit)}
+        stanza_size_limit=config.stanza_size_limit, resume_from=resume_from)}
     if config.component_enabled:
         built["component"] = Component(
             inbox, domain=config.component_domain, secret=config.component_secret, host=config.component_host,
             port=config.component_port, secret_origin=str(config.source_of("component_secret")),
-            reply_timeout=config.reply_timeout, stanza_size_limit=config.stanza_size_limit)
+            reply_timeout=config.reply_timeout, stanza_size_limit=config.stanza_size_limit,
+            waiting=[stanza.encode("utf-8") for stanza in component.stanzas] if component is not None else ())
     return built
 
 
 class _Stopping:
-    """An inbox item that ends the conferences, in a tick of its own."""
+    """An inbox item: the last tick, which ends the conferences if nobody can go on with them."""
 
-    def __init__(self, conferences: Conferences, stopped: Event) -> None:
-        self.conferences = conferences
+    def __init__(self, ends_calls: bool, stopped: Event) -> None:
+        self.ends_calls = ends_calls
         self.stopped = stopped
 
 
 def run(config: Any) -> int:
     """Run the focus until a signal ends it; returns the exit status."""
-    return Service(config).run()
+    lock = take_turn(config)
+    opened = None
+    if lock is not None:
+        opened = open_journal(config.journal_file, lock, gevent.get_hub().threadpool.spawn)
+    return Service(config, opened=opened).run()

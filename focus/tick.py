@@ -2,7 +2,7 @@
 
 A tick takes all stanzas the readers have gathered, in order, runs every turn and every lane they wake until all
 wait again, and only then writes the output and acknowledges the input, in one ``commit()`` (DESIGN, "The tick").
-So whatever leaves the process speaks of a state that is complete; a journal needs no other place than that commit.
+So whatever leaves the process speaks of a state that is complete, and is in the journal.
 
 What belongs here: the order of things. What does not: what a stanza means (``router``) and what a conference does
 with it (``conference``). Invariants:
@@ -13,13 +13,21 @@ with it (``conference``). Invariants:
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
+import gevent
 from gevent import Greenlet
 from gevent.event import Event
 
+from focus.values.written import Written, text_of
+
 MAX_UNPROCESSED = 4 * 1024 * 1024
 """Bytes of stanzas read but not yet handled at which the readers pause."""
+
+
+PACE = 0.003
+"""Seconds from the beginning of a tick to the next at least: in a burst more is handled by each, which costs less."""
 
 
 class Inbox:
@@ -56,6 +64,10 @@ class Inbox:
         items = list(self._items)
         self._items.clear()
         return items
+
+    def take_now(self) -> List[Any]:
+        """Everything that is there."""
+        return self.take() if self._items else []
 
     def done(self, items: List[Any]) -> None:
         """Report items taken as handled."""
@@ -134,45 +146,68 @@ class Mailbox:
             self._floor.leave()
 
 
+Keep = Callable[[Dict[Any, int], Dict[Tuple[Any, Optional[int]], List[Written]]], None]
+
+
 class Outbox:
     """What the turns of a tick want to send, per connection and session of it, in the order it was decided."""
 
     def __init__(self) -> None:
-        self._queued: Dict[Tuple[Any, Optional[int]], List[str]] = {}
+        self._queued: Dict[Tuple[Any, Optional[int]], List[Written]] = {}
 
-    def add(self, connection: Any, stanza: str, session: Optional[int] = None) -> None:
+    def add(self, connection: Any, stanza: Written, session: Optional[int] = None) -> None:
         """Queue one serialised stanza, made for that session of the connection (None: for any)."""
         queue = self._queued.get((connection, session))
         if queue is None:
             queue = self._queued[connection, session] = []
         queue.append(stanza)
 
-    def take(self) -> Dict[Tuple[Any, Optional[int]], List[str]]:
+    def take(self) -> Dict[Tuple[Any, Optional[int]], List[Written]]:
         """What is queued, leaving nothing."""
         queued, self._queued = self._queued, {}
         return queued
 
 
 class Ticker:
-    """Runs the ticks. ``dispatch`` is the router's: it hands one inbox item to whom it concerns."""
+    """Runs the ticks.
+
+    Args:
+        dispatch: the router's: it hands one inbox item to whom it concerns.
+        on_commit: told that a tick's work is done.
+        keep: writes to the journal how many stanzas each connection has handled with this tick, and its output.
+    """
 
     def __init__(self, inbox: Inbox, floor: Floor, outbox: Outbox, dispatch: Callable[[Any], None],
-                 on_commit: Callable[[], None]) -> None:
+                 on_commit: Callable[[], None], keep: Keep) -> None:
         self._inbox = inbox
         self._floor = floor
         self._outbox = outbox
         self._dispatch = dispatch
         self._on_commit = on_commit
+        self._keep = keep
         self.ticks = 0
+        self._ended: Optional[Event] = None
 
     def start(self) -> Greenlet:
         """Run ticks in a greenlet until it is killed."""
         return Greenlet.spawn(self.run)
 
     def run(self) -> None:
-        """Tick for ever."""
-        while True:
-            self.tick(self._inbox.take())
+        """Tick until told to end."""
+        begun = 0.0
+        while self._ended is None:
+            items = self._inbox.take()
+            early = begun + PACE - monotonic()
+            if early > 0:
+                gevent.sleep(early)
+                items += self._inbox.take_now()
+            begun = monotonic()
+            self.tick(items)
+        self._ended.set()
+
+    def end(self, ended: Event) -> None:
+        """Let the running tick be the last one; the event is set when its output has been handed over."""
+        self._ended = ended
 
     def tick(self, items: List[Any]) -> None:
         """One tick over the items given."""
@@ -184,13 +219,15 @@ class Ticker:
         self.ticks += 1
 
     def commit(self, items: List[Any]) -> None:
-        """Let the tick's output leave, then acknowledge its input (XEP-0198): the one place where either happens."""
+        """Write the tick down, let its output leave, then acknowledge its input (XEP-0198): the one place for each."""
         self._on_commit()
-        for (connection, session), stanzas in self._outbox.take().items():
-            connection.send([stanza.encode("utf-8") for stanza in stanzas], session)
         handled: Dict[Any, int] = {}
         for item in items:
             if getattr(item, "size", 0):
                 handled[item.connection] = handled.get(item.connection, 0) + 1
+        queued = self._outbox.take()
+        self._keep(handled, queued)
+        for (connection, session), stanzas in queued.items():
+            connection.send([text_of(stanza).encode("utf-8") for stanza in stanzas], session)
         for connection, count in handled.items():
             connection.acknowledge(count)

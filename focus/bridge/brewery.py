@@ -6,16 +6,32 @@ the ends of its own joins, and never waits.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, List, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, List, Optional, Tuple
 
 from focus.bridge.pool import Bridges, PoolEvent
 from focus.conference.state import NICK
+from focus.journal.lanes import LaneRow
+from focus.journal.rows import Row, Rows
 from focus.values.addresses import resource
 from focus.values.rooms import JoinOutcome
 
 LOG = logging.getLogger(__name__)
 RETRY = 15.0
 """Seconds between two attempts to enter (S-111)."""
+
+
+@dataclass(eq=False)
+class Standing(Row):
+    """Whether we are in the brewery, and who else."""
+
+    inside: bool = False
+    entering: int = 0
+    """Number of the running attempt to enter, 0 if none."""
+    attempts: int = 0
+    present: Tuple[str, ...] = ()
+    """Occupants seen since we began to enter."""
+    retry_at: Optional[float] = None
 
 
 class Brewery:
@@ -25,46 +41,76 @@ class Brewery:
         room: its bare JID.
         bridges: the pool to keep.
         now: monotonic seconds.
-        join: ``join(arguments, done)``: start the lane that enters the room.
+        join: ``join(row, done)``: start the lane that enters the room.
+        new_id: makes ids.
         tell: told what conferences have to hear.
     """
 
     def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
-                 join: Callable[[Dict[str, Any], Callable[[JoinOutcome], None]], None],
-                 tell: Callable[[PoolEvent], None]) -> None:
+                 join: Callable[[LaneRow, Callable[[JoinOutcome], None]], None],
+                 tell: Callable[[PoolEvent], None], new_id: Callable[[], str]) -> None:
         self.room = room
         self._bridges = bridges
         self._now = now
         self._join = join
         self._tell = tell
-        self._present: Dict[str, None] = {}
-        self.inside = False
-        self._entering = 0
-        """Number of the running attempt to enter, 0 if none."""
-        self._attempts = 0
+        self._new_id = new_id
+        self.standings: Rows[Standing] = Rows("brewery", Standing)
+        self.standings[room] = Standing()
+        self.lanes: Rows[LaneRow] = Rows("brewery lane", LaneRow)
         self.error = ""
         """Why we aren't inside, for health and log."""
-        self.retry_at: Optional[float] = None
+
+    @property
+    def _standing(self) -> Standing:
+        return self.standings[self.room]
+
+    @property
+    def inside(self) -> bool:
+        """Whether we stand in the room."""
+        return self._standing.inside
+
+    @property
+    def retry_at(self) -> Optional[float]:
+        """Monotonic seconds of the next attempt after one that failed."""
+        return self._standing.retry_at
+
+    def restore(self) -> None:
+        """After the rows were read: wait again for what an earlier process waited for."""
+        if self.room not in self.standings:  # the journal is of another brewery
+            self.standings.clear()
+            self.lanes.clear()
+            self.standings[self.room] = Standing()
+        for row in self.lanes.values():
+            self._run(row, self._standing.entering)
 
     def enter(self) -> None:
         """Go into the room, again if need be; the pool is kept meanwhile (B-112)."""
-        self.inside = False
-        self.retry_at = None
-        self._present = {}
-        self._attempts += 1
-        number = self._entering = self._attempts
-        self._join({"room": self.room, "nick": NICK}, lambda outcome: self._entered(number, outcome))
+        standing = self._standing
+        standing.inside = False
+        standing.retry_at = None
+        standing.present = ()
+        standing.attempts += 1
+        standing.entering = standing.attempts
+        row = LaneRow(self._new_id(), "join", {"room": self.room, "nick": NICK})
+        self.lanes[row.id] = row
+        self._run(row, standing.entering)
+
+    def _run(self, row: LaneRow, number: int) -> None:
+        self._join(row, lambda outcome: self._entered(row.id, number, outcome))
 
     def connected(self, resumed: bool) -> None:
         """The stream is up; nobody is judged by what we couldn't hear."""
         self._bridges.heard_again(self._now())
-        if not resumed or not (self.inside or self._entering):
+        if not resumed or not (self.inside or self._standing.entering):
             self.enter()
 
-    def _entered(self, number: int, outcome: JoinOutcome) -> None:
-        if number != self._entering:
+    def _entered(self, lane: str, number: int, outcome: JoinOutcome) -> None:
+        self.lanes.pop(lane, None)
+        standing = self._standing
+        if number != standing.entering:
             return
-        self._entering = 0
+        standing.entering = 0
         if outcome.error == "disconnected":
             return
         if outcome.error is not None:
@@ -72,11 +118,11 @@ class Brewery:
             LOG.error("Failed to create room: %s (%s %s): bridges can't be found. Prosody needs this MUC component "
                       "with the focus account in its `admins`. Next attempt in %d s. (U-18)", self.room, outcome.error,
                       outcome.text, RETRY)
-            self.retry_at = self._now() + RETRY
+            standing.retry_at = self._now() + RETRY
             return
-        self.inside = True
+        standing.inside = True
         self.error = ""
-        self._publish(self._bridges.only(self._present, "it isn't in the brewery any more"))
+        self._publish(self._bridges.only(standing.present, "it isn't in the brewery any more"))
         LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges))
 
     def presence(self, stanza: Any) -> None:
@@ -87,7 +133,7 @@ class Brewery:
                 LOG.warning("The focus was removed from the brewery %s; it goes back in", self.room)
                 self.enter()
         elif stanza.type == "unavailable":
-            self._present.pop(stanza.from_, None)
+            self._standing.present = tuple(jid for jid in self._standing.present if jid != stanza.from_)
             if self._bridges.get(stanza.from_) is not None:
                 bridge = self._bridges.get(stanza.from_)
                 announced = bridge is not None and (bridge.graceful_shutdown or bridge.shutting_down)
@@ -98,7 +144,8 @@ class Brewery:
             self._available(stanza)
 
     def _available(self, stanza: Any) -> None:
-        self._present[stanza.from_] = None
+        if stanza.from_ not in self._standing.present:
+            self._standing.present += (stanza.from_,)
         stats = stanza.stats
         if stats is None:
             return

@@ -5,9 +5,11 @@ One object for all conferences. It is fed presences and the time and answers que
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from dataclasses import dataclass, field
+from typing import Any, Deque, List, NamedTuple, Optional
 
 from focus.bridge.selection import Candidate
+from focus.journal.rows import Row, Rows
 
 
 class PoolEvent(NamedTuple):
@@ -22,37 +24,35 @@ class PoolEvent(NamedTuple):
     reason: str
 
 
-class Bridge:
+@dataclass(eq=False)
+class Bridge(Row):
     """One bridge, keyed by its occupant JID (B-103, B-201)."""
 
-    __slots__ = ("added_at", "average_stress", "conferences", "draining", "endpoints", "failed_at", "failed_why",
-                 "graceful_shutdown", "healthy", "jid", "real_jid", "recent", "region", "relay_id", "release", "sctp",
-                 "sctp_asked_at", "seen_at", "shutting_down", "stamp", "stress", "version")
-
-    def __init__(self, jid: str, now: float, average_stress: float) -> None:
-        self.jid = jid
-        self.added_at = now
-        self.seen_at = now
-        self.stress = 0.0
-        self.average_stress = average_stress
-        self.graceful_shutdown = False
-        self.shutting_down = False
-        self.draining = True
-        self.version: Optional[str] = None
-        self.release: Optional[str] = None
-        self.region: Optional[str] = None
-        self.relay_id: Optional[str] = None
-        self.healthy = True
-        self.stamp: Optional[str] = None
-        self.real_jid: Optional[str] = None
-        self.sctp: Optional[bool] = None
-        """Whether it has data channels (K-476); None until an allocation has told."""
-        self.sctp_asked_at = float("-inf")
-        self.endpoints = 0
-        self.conferences = 0
-        self.recent: Deque[float] = deque()
-        self.failed_at: Optional[float] = None
-        self.failed_why = ""
+    jid: str
+    added_at: float
+    seen_at: float
+    average_stress: float
+    stress: float = 0.0
+    graceful_shutdown: bool = False
+    shutting_down: bool = False
+    draining: bool = True
+    version: Optional[str] = None
+    release: Optional[str] = None
+    region: Optional[str] = None
+    relay_id: Optional[str] = None
+    healthy: bool = True
+    stamp: Optional[str] = None
+    real_jid: Optional[str] = None
+    sctp: Optional[bool] = None
+    """Whether it has data channels (K-476); None until an allocation has told."""
+    sctp_asked_at: float = float("-inf")
+    failed_at: Optional[float] = None
+    failed_why: str = ""
+    endpoints: int = field(default=0, metadata={"journal": False})
+    """Of our conferences; counted again from them after a restart."""
+    conferences: int = field(default=0, metadata={"journal": False})
+    recent: Deque[float] = field(default_factory=deque, metadata={"journal": False})
+    """When endpoints were placed lately; their load shows in the statistics within seconds, so this isn't kept."""
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class Bridges:
 
     def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
                  silent_after: float = 45.0) -> None:
-        self._bridges: Dict[str, Bridge] = {}
+        self.rows: Rows[Bridge] = Rows("pool", Bridge)
         self._reset_after = reset_after
         self._rampup = rampup
         self._average_stress = average_stress
@@ -88,27 +88,27 @@ class Bridges:
         """Bridges that went without having announced it (B-110)."""
 
     def __len__(self) -> int:
-        return len(self._bridges)
+        return len(self.rows)
 
     def __iter__(self) -> Any:
-        return iter(self._bridges.values())
+        return iter(self.rows.values())
 
     def get(self, jid: str) -> Optional[Bridge]:
         """The bridge, if it is in the brewery."""
-        return self._bridges.get(jid)
+        return self.rows.get(jid)
 
     # --- what the brewery says -------------------------------------------------------------------------------
 
     def heard(self, jid: str, stats: Any, real_jid: Optional[str], now: float) -> List[PoolEvent]:
         """A presence with statistics (B-105, B-106); missing ones keep their value (B-121)."""
-        bridge = self._bridges.get(jid)
+        bridge = self.rows.get(jid)
         events: List[PoolEvent] = []
         if bridge is not None and self._restarted(bridge, stats, real_jid):
             events += self.gone(jid, "it was restarted under the same name", expected=False)
             bridge = None
         fresh = bridge is None
         if bridge is None:
-            bridge = self._bridges[jid] = Bridge(jid, now, self._average_stress)
+            bridge = self.rows[jid] = Bridge(jid, now, now, self._average_stress)
         was_usable = not fresh and self.is_operational(bridge, now) and not bridge.draining
         was_shutting_down = bridge.shutting_down
         self._read(bridge, stats, fresh)
@@ -145,7 +145,7 @@ class Bridges:
 
     def gone(self, jid: str, reason: str, expected: bool = False) -> List[PoolEvent]:
         """The bridge left the brewery (B-107)."""
-        bridge = self._bridges.pop(jid, None)
+        bridge = self.rows.pop(jid, None)
         if bridge is None:
             return []
         if not (expected or bridge.graceful_shutdown or bridge.shutting_down):
@@ -156,19 +156,19 @@ class Bridges:
         """After the brewery was entered anew: those that aren't there any more are gone (B-112)."""
         present = set(jids)
         events: List[PoolEvent] = []
-        for jid in [jid for jid in self._bridges if jid not in present]:
+        for jid in [jid for jid in self.rows if jid not in present]:
             events += self.gone(jid, reason)
         return events
 
     def heard_again(self, now: float) -> None:
         """We were deaf: every bridge's last sign of life is now (DESIGN, "Coming back")."""
-        for bridge in self._bridges.values():
+        for bridge in self.rows.values():
             bridge.seen_at = now
 
     def check(self, now: float) -> List[PoolEvent]:
         """Health by presence (B-430): to be called every interval."""
         events: List[PoolEvent] = []
-        for bridge in self._bridges.values():
+        for bridge in self.rows.values():
             if now - bridge.seen_at > self._silent_after:
                 self.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
             elif not bridge.healthy:
@@ -183,27 +183,33 @@ class Bridges:
 
     def failed(self, jid: str, why: str, now: float) -> None:
         """Mark a bridge not operational; each failure starts the time anew (B-202)."""
-        bridge = self._bridges.get(jid)
+        bridge = self.rows.get(jid)
         if bridge is not None:
             bridge.failed_at = now
             bridge.failed_why = why
 
     def placed(self, jid: str, now: float) -> None:
         """An endpoint is being put on the bridge (B-303, B-305)."""
-        bridge = self._bridges.get(jid)
+        bridge = self.rows.get(jid)
         if bridge is not None:
             bridge.endpoints += 1
             bridge.recent.append(now)
 
+    def counted(self, jid: str) -> None:
+        """An endpoint of ours is on the bridge already."""
+        bridge = self.rows.get(jid)
+        if bridge is not None:
+            bridge.endpoints += 1
+
     def removed(self, jid: str, count: int = 1) -> None:
         """Endpoints of ours left the bridge."""
-        bridge = self._bridges.get(jid)
+        bridge = self.rows.get(jid)
         if bridge is not None:
             bridge.endpoints = max(0, bridge.endpoints - count)
 
     def conference(self, jid: str, change: int) -> None:
         """A conference began (+1) or ceased (-1) to use the bridge."""
-        bridge = self._bridges.get(jid)
+        bridge = self.rows.get(jid)
         if bridge is not None:
             bridge.conferences = max(0, bridge.conferences + change)
 
@@ -224,7 +230,7 @@ class Bridges:
         """All bridges for a choice; those in ``refused`` count as not operational for this conference (B-643)."""
         return [Candidate(b.jid, self.is_operational(b, now) and b.jid not in refused, self.stress(b, now),
                           b.conferences, b.region, b.full_version, b.draining, b.graceful_shutdown,
-                          b.shutting_down, self._why_not(b, now, refused)) for b in self._bridges.values()]
+                          b.shutting_down, self._why_not(b, now, refused)) for b in self.rows.values()]
 
     def _why_not(self, bridge: Bridge, now: float, refused: Any) -> str:
         if bridge.jid in refused:

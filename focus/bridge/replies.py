@@ -19,23 +19,12 @@ from focus.bridge.answers import (
     judge_update,
 )
 from focus.bridge.pool import Bridge, PoolEvent
-from focus.conference.state import CREATING, NEW, READY, BridgeSession, Endpoint, Request
+from focus.conference.state import CREATING, NEW, READY, Allocated, BridgeSession, Endpoint, Request
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModified
-from focus.values.transport import Transport
 
 MAX_CLEARS = 3
 """So often a stale conference is cleared away for one session before that counts as a failure (B-645)."""
-
-
-class Allocated(NamedTuple):
-    """A participant has an endpoint: it can be sent its offer."""
-
-    endpoint: str
-    invite: int
-    transport: Transport
-    sctp_port: Optional[int]
-    session: BridgeSession
 
 
 class Retry(NamedTuple):
@@ -70,6 +59,7 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
     if request.kind == "expire":
         for endpoint in request.endpoint.split(sending.SEPARATOR):
             session.expiring.pop(endpoint, None)
+        session.touch()
         return []
     row = session.endpoints.get(request.endpoint)
     if request.kind == "allocate":
@@ -129,7 +119,7 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
     bridge = turn.around.bridges.get(session.bridge)
     if asked_sctp and bridge is not None:
         _sctp_known(turn, bridge, True)
-    return [Allocated(row.id, row.invite, answer.transport, answer.sctp_port if asked_sctp else None, session)]
+    return [Allocated(row.id, row.invite, answer.transport, answer.sctp_port if asked_sctp else None, session.bridge)]
 
 
 def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
@@ -151,7 +141,7 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     if verdict.step is Step.CLEAR and was_creating and session.clears < MAX_CLEARS:
         session.clears += 1
         session.phase = NEW
-        session.expired.clear()
+        session.expired = ()
         sending.expire_conference(turn, session.bridge, sending.CLEAR_PAUSE)
         for endpoint in session.endpoints.values():
             endpoint.asked = False
@@ -166,7 +156,7 @@ def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint
     """Only this participant failed; what the request may have left on the bridge is expired (K-471, B-642)."""
     if was_creating:
         session.phase = NEW
-        session.expired.clear()
+        session.expired = ()
         sending.expire_conference(turn, session.bridge, sending.CLEAR_PAUSE)
         if row is not None:
             row.asked = False
@@ -183,7 +173,7 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
     if verdict.step is Step.REPEAT:
         row.repeated = True
         row.send_sources = True
-        row.unsent = [row.transport] if row.transport is not None else []
+        row.unsent = (row.transport,) if row.transport is not None else ()
         return []
     if verdict.step is Step.FORGET_ENDPOINT:
         gone = verdict.endpoint or row.id
@@ -198,7 +188,8 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
 
 def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Reinvite:
     """The session has failed: forget it; everybody on it needs a new invitation (B-640, B-820)."""
-    turn.state.drops.setdefault(session.bridge, []).append(turn.now)
+    drops = turn.state.drops
+    turn.state.drops = dict(drops, **{session.bridge: (*drops.get(session.bridge, ()), turn.now)})
     endpoints = sending.close(turn, session, tell=tell and turn.around.bridges.get(session.bridge) is not None)
     turn.log.warning("Removing the session on %s with %d participants: %s", session.bridge, len(endpoints), why)
     return Reinvite(endpoints, session.bridge, why)

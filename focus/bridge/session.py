@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, List, Optional
 
-from focus.conference.offer import ASSUMED_FEATURES, capabilities_for
+from focus.conference.offer import ASSUMED_FEATURES, capabilities_for, media_for
 from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
@@ -60,7 +60,7 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
         if row.transport is None or any(f.setup for f in transport.fingerprints):
             row.transport = transport  # a later one without a role doesn't take the place of one with (KT-6)
         if len(row.unsent) < MAX_UNSENT:
-            row.unsent.append(transport)
+            row.unsent = (*row.unsent, transport)
     row.send_sources = row.send_sources or sources
     if last_n is not None:
         row.last_n = last_n
@@ -89,7 +89,7 @@ def release(turn: Turn, session: BridgeSession, endpoint: str, keep_session: boo
     if not session.endpoints and not keep_session:
         close(turn, session)
     elif row.asked:
-        session.expired.append(endpoint)
+        session.expired = (*session.expired, endpoint)
         turn.dirty_bridges.add(session.bridge)
 
 
@@ -102,7 +102,6 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     turn.state.bridges.pop(session.bridge, None)
     turn.around.bridges.removed(session.bridge, len(endpoints))
     turn.around.bridges.conference(session.bridge, -1)
-    session.endpoints.clear()
     if tell and session.phase != NEW:
         expire_conference(turn, session.bridge)
     return endpoints
@@ -116,12 +115,14 @@ def close_all(turn: Turn) -> None:
 
 def refused_bridges(turn: Turn) -> List[str]:
     """Bridges that failed this conference too often to be asked again now (B-643)."""
-    refused = []
-    for bridge, times in list(turn.state.drops.items()):
-        times[:] = [t for t in times if turn.now - t < DROPS_BAN + DROPS_WINDOW]
-        if not times:
-            del turn.state.drops[bridge]
-        elif (len(times) >= MAX_DROPS and times[-1] - times[-MAX_DROPS] <= DROPS_WINDOW
+    refused: List[str] = []
+    if not turn.state.drops:
+        return refused
+    recent = {bridge: tuple(t for t in times if turn.now - t < DROPS_BAN + DROPS_WINDOW)
+              for bridge, times in turn.state.drops.items()}
+    turn.state.drops = {bridge: times for bridge, times in recent.items() if times}
+    for bridge, times in turn.state.drops.items():
+        if (len(times) >= MAX_DROPS and times[-1] - times[-MAX_DROPS] <= DROPS_WINDOW
               and turn.now - times[-1] < DROPS_BAN):
             refused.append(bridge)
     return refused
@@ -163,8 +164,8 @@ def _start_anew(turn: Turn, session: BridgeSession) -> None:
     """
     session.phase = NEW
     session.id = str(uuid.uuid4())
-    session.expired.clear()
-    session.expiring.clear()
+    session.expired = ()
+    session.expiring = {}
     expire_conference(turn, session.bridge)
 
 
@@ -172,8 +173,8 @@ def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
     clearing = turn.state.clearing.get(session.bridge)
     if clearing is not None and clearing.until <= turn.now:
         del turn.state.clearing[session.bridge]
-    for endpoint in [e for e, until in session.expiring.items() if until <= turn.now]:
-        del session.expiring[endpoint]
+    if any(until <= turn.now for until in session.expiring.values()):
+        session.expiring = {e: until for e, until in session.expiring.items() if until > turn.now}
 
 
 def _modify(turn: Turn, session_id: str, bridge: str, kind: str, endpoints: List[EndpointRequest],
@@ -202,7 +203,8 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
     capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
                                     turn.around.config.use_rtp_mid_demux, turn.around.codecs)
     request = EndpointRequest(row.id, create=True, stats_id=member.info.stats_id if member is not None else None,
-                              media=participant.media, sctp=row.sctp, capabilities=capabilities,
+                              media=media_for(participant.features or ASSUMED_FEATURES, turn.around.codecs),
+                              sctp=row.sctp, capabilities=capabilities,
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)
     if session.phase == NEW:
         rtcstats = state.properties.get("rtcstatsEnabled", "").strip().lower() in ("", "true")
@@ -217,18 +219,18 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
 def _send_update(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
     member = turn.state.members.get(row.id)
     request = EndpointRequest(row.id, stats_id=member.info.stats_id if member is not None else None,
-                              transport=row.unsent.pop(0) if row.unsent else None,
+                              transport=row.unsent[0] if row.unsent else None,
                               sources=(turn.state.sources.get(row.id) or EMPTY_SOURCES) if row.send_sources else None,
                               initial_last_n=row.last_n)
+    row.unsent = row.unsent[1:]
     row.send_sources = False
     row.last_n = None
     _modify(turn, session.id, session.bridge, "update", [request], row.id, row.invite)
 
 
 def _send_expiries(turn: Turn, session: BridgeSession) -> None:
-    expired, session.expired = session.expired, []
-    for endpoint in expired:
-        session.expiring[endpoint] = turn.now + EXPIRY_WAIT
+    expired, session.expired = session.expired, ()
+    session.expiring = dict(session.expiring, **dict.fromkeys(expired, turn.now + EXPIRY_WAIT))
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
     _modify(turn, session.id, session.bridge, "expire",
             [EndpointRequest(endpoint, expire=True) for endpoint in expired], SEPARATOR.join(expired))
@@ -249,21 +251,21 @@ def after_reconnect(turn: Turn) -> None:
     """
     turn.state.clearing.clear()
     for session in turn.state.bridges.values():
-        session.expired += [endpoint for endpoint in session.expiring if endpoint not in session.expired]
-        session.expiring.clear()
+        session.expired += tuple(endpoint for endpoint in session.expiring if endpoint not in session.expired)
+        session.expiring = {}
         let_others_ask(turn, session.bridge)
         if session.phase == CREATING:
             session.phase = NEW
-            session.expired.clear()
+            session.expired = ()
             expire_conference(turn, session.bridge, CLEAR_PAUSE)
         for row in session.endpoints.values():
             if row.created:
                 row.send_sources = True
-                row.unsent = [row.transport] if row.transport is not None else []
+                row.unsent = (row.transport,) if row.transport is not None else ()
             elif row.asked:
                 row.asked = False
                 if session.phase == READY:
-                    session.expired.append(row.id)
+                    session.expired = (*session.expired, row.id)
     turn.dirty_bridges.update(turn.state.bridges)
 
 

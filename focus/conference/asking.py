@@ -4,7 +4,7 @@ Who asks while the room is being entered waits at most 5 s for the answer, and n
 """
 from __future__ import annotations
 
-from typing import Optional
+from typing import List, Optional
 
 from focus.conference.messages import Asked
 from focus.conference.state import JOINED, Asker
@@ -22,7 +22,8 @@ MAX_ASKERS = 2000
 def asked(turn: Turn, message: Asked) -> None:
     """A client asks: answer, or let it wait for the join (C-221 to C-224)."""
     state = turn.state
-    asker = Asker(message.connection, message.iq, turn.now)
+    iq = message.iq
+    asker = Asker(message.connection, iq.id, iq.to, iq.from_, turn.now)
     if state.phase == JOINED and turn.around.connected():
         if not state.members:  # also when the last one has just gone: who asks is waited for (C-816, C-801)
             turn.cancel("empty")
@@ -31,7 +32,8 @@ def asked(turn: Turn, message: Asked) -> None:
     elif len(state.askers) >= MAX_ASKERS:
         answer(turn, asker, ready=False)
     else:
-        state.askers.append(asker)
+        state.asked += 1
+        state.askers[str(state.asked)] = asker
         turn.sooner("askers", turn.now + ANSWER_WITHIN)
 
 
@@ -43,42 +45,45 @@ def answer(turn: Turn, asker: Asker, ready: bool) -> None:
     payload = write_conference_answer(ConferenceAnswer(
         room=state.room, ready=ready, focusjid=bare(turn.around.own_jid()),
         properties={"authentication": "false", "visitors-supported": "false"}))
-    turn.answered.add(asker.request.id)
-    turn.around.send(asker.connection, write_result(asker.request, payload, _sender(asker)))
+    turn.send(write_result(asker, payload, _sender(asker)), asker.connection)
 
 
 def _sender(asker: Asker) -> Optional[str]:
     """A component has to say who it is (C-102)."""
-    return None if asker.connection == CLIENT else asker.request.to
+    return None if asker.connection == CLIENT else asker.to
 
 
 def answer_all(turn: Turn, ready: bool) -> None:
     """Answer everybody who waits."""
-    askers, turn.state.askers = turn.state.askers, []
-    turn.cancel("askers")
-    for asker in askers:
+    for asker in _all(turn):
         answer(turn, asker, ready)
 
 
 def refuse_all(turn: Turn, error: StanzaError) -> None:
     """Refuse everybody who waits."""
-    askers, turn.state.askers = turn.state.askers, []
+    for asker in _all(turn):
+        turn.send(write_error(asker, error, _sender(asker)), asker.connection)
+
+
+def _all(turn: Turn) -> List[Asker]:
+    """Everybody who waits, and nobody waits any more."""
+    askers = list(turn.state.askers.values())
+    turn.state.askers.clear()
     turn.cancel("askers")
-    for asker in askers:
-        turn.around.send(asker.connection, write_error(asker.request, error, _sender(asker)))
+    return askers
 
 
 def answer_late(turn: Turn) -> None:
     """Who has waited 5 s is told to ask again, which clients do by themselves (C-261)."""
     state = turn.state
-    late = [asker for asker in state.askers if turn.now - asker.since >= ANSWER_WITHIN]
-    state.askers = [asker for asker in state.askers if turn.now - asker.since < ANSWER_WITHIN]
-    for asker in late:
-        answer(turn, asker, ready=False)
+    for key in [key for key, asker in state.askers.items() if turn.now - asker.since >= ANSWER_WITHIN]:
+        answer(turn, state.askers.pop(key), ready=False)
     if state.askers:
-        turn.after("askers", ANSWER_WITHIN - (turn.now - state.askers[0].since))
+        first = next(iter(state.askers.values()))
+        turn.after("askers", ANSWER_WITHIN - (turn.now - first.since))
 
 
 def refuse_late(turn: Turn, message: Asked) -> None:
     """A request that met the conference in its last turn: the client asks again and gets a new one (C-815)."""
-    answer(turn, Asker(message.connection, message.iq, turn.now), ready=False)
+    iq = message.iq
+    answer(turn, Asker(message.connection, iq.id, iq.to, iq.from_, turn.now), ready=False)

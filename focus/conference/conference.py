@@ -13,8 +13,10 @@ from gevent import Greenlet
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.conference import asking, ending, inviting, joining, members, messages, publishing, roles, session, updates
-from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState, LaneRow
+from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState
 from focus.conference.turn import CLIENT, Surroundings, Turn
+from focus.journal.lanes import LaneRow
+from focus.journal.rows import Ledger
 from focus.stanzas.errors import stanza_error
 from focus.stanzas.stanza import write_error
 from focus.tick import Mailbox
@@ -35,19 +37,24 @@ class Conference:
         start_lane: brings a lane to life from its row.
         on_timer: told the time (monotonic seconds) of the earliest timer after each turn, or None.
         on_end: told when it is over.
+        ledger: of its rows.
     """
 
     def __init__(self, state: ConferenceState, around: Surroundings, mailbox: Mailbox, log: Any,
                  start_lane: Callable[[Conference, LaneRow], None],
                  on_timer: Callable[[Conference, Optional[float]], None],
-                 on_end: Callable[[Conference], None]) -> None:
+                 on_end: Callable[[Conference], None], ledger: Optional[Ledger] = None) -> None:
         self.state = state
         self.mailbox = mailbox
         self._around = around
-        self._log = log
+        self.log = log
         self._start_lane = start_lane
         self._on_timer = on_timer
         self._on_end = on_end
+        self.ledger = ledger
+        """Its rows in the journal; None: they are kept nowhere, and a turn that fails can't be undone."""
+        if ledger is not None and not ledger.roots:
+            state.keep_in(ledger)
 
     @property
     def is_over(self) -> bool:
@@ -68,46 +75,58 @@ class Conference:
             self._on_end(self)
 
     def turn(self, mail: List[Any]) -> None:
-        """Handle messages as one turn and settle."""
-        turn = Turn(self.state, self._around, self._log)
+        """Handle messages as one turn and settle.
+
+        If that fails the state is put back to what it was, and the messages are handled one by one: only the one that
+        fails again is skipped.
+        """
+        if not self._attempt(mail):
+            for message in mail:
+                if not self._attempt([message]):
+                    self._skip(message)
+        self._on_timer(self, None if self.is_over else self.next_timer())
+
+    def _attempt(self, mail: List[Any]) -> bool:
+        turn = Turn(self.state, self._around, self.log)
+        try:
+            self._handle_all(turn, mail)
+        except Exception:
+            self.log.exception("A turn of the conference failed; it goes on without what caused it")
+            if self.ledger is not None:
+                self.ledger.roll_back()
+                self.state.index()
+            return False
+        if self.ledger is not None:
+            self.ledger.collect()
+        turn.release()
+        for row in turn.spawn:
+            if row.id in self.state.lanes:
+                self._start_lane(self, row)
+        return True
+
+    def _handle_all(self, turn: Turn, mail: List[Any]) -> None:
         for message in mail:
             if self.is_over:
                 self._too_late(turn, message)
             else:
-                self._handle(turn, message)
+                HANDLERS[type(message)](turn, message)
         for part in SETTLE:
             if not self.is_over:
-                self._guarded(turn, part)
-        for row in turn.spawn:
-            if row.id in self.state.lanes:
-                self._start_lane(self, row)
-        self._on_timer(self, None if self.is_over else self._next_timer())
+                part(turn)
 
-    def _next_timer(self) -> Optional[float]:
+    def _skip(self, message: Any) -> None:
+        """The message makes us fail: its sender gets an answer and the conference goes on (J-510)."""
+        if not isinstance(message, (messages.Asked, messages.JingleReceived)):
+            return
+        connection = getattr(message, "connection", CLIENT)
+        self._around.send(connection, write_error(message.iq, stanza_error("internal-server-error"),
+                                                  None if connection == CLIENT else message.iq.to))
+
+    def next_timer(self) -> Optional[float]:
         """Without a stream only the answers that a client waits for have a time; the rest is put off (C-1034)."""
         if self._around.connected():
             return min(self.state.timers.values(), default=None)
         return self.state.timers.get("askers")
-
-    def _handle(self, turn: Turn, message: Any) -> None:
-        """One message; if it makes us fail, its sender gets an answer and the conference goes on (J-510)."""
-        handler = HANDLERS[type(message)]
-        if not self._guarded(turn, lambda t: handler(t, message)):
-            if not isinstance(message, (messages.Asked, messages.JingleReceived)):
-                return
-            request = message.iq
-            if request.id not in turn.answered:
-                connection = getattr(message, "connection", CLIENT)
-                self._around.send(connection, write_error(request, stanza_error("internal-server-error"),
-                                                          None if connection == CLIENT else request.to))
-
-    def _guarded(self, turn: Turn, action: Callable[[Turn], None]) -> bool:
-        try:
-            action(turn)
-            return True
-        except Exception:  # noqa: BLE001 - the one place: a fault of ours in a turn must not end the call
-            self._log.exception("A turn of the conference failed; it goes on without what caused it")
-            return False
 
     def _too_late(self, turn: Turn, message: Any) -> None:
         """Mail that came in the same turn after the end (C-815)."""
@@ -171,9 +190,8 @@ def _bridge_lost(turn: Turn, message: messages.BridgeLost) -> None:
 def _connection_back(turn: Turn, message: messages.ConnectionBack) -> None:
     """Resumed, nothing was lost; otherwise the room has seen us go and we enter it again (C-1033)."""
     state = turn.state
-    for name in state.timers:
-        if name != "askers":
-            state.timers[name] = max(state.timers[name] + message.outage, turn.now + REPLAY)
+    state.timers = {name: when if name == "askers" else max(when + message.outage, turn.now + REPLAY)
+                    for name, when in state.timers.items()}
     state.answered_at += message.outage
     if message.resumed:
         turn.dirty_bridges.update(state.bridges)
@@ -195,12 +213,11 @@ def _stop(turn: Turn, message: messages.Stop) -> None:
 
 
 def _wake(turn: Turn, message: messages.Wake) -> None:
-    timers = turn.state.timers
-    for name in [name for name, due in timers.items() if due <= turn.now]:
+    for name in [name for name, due in turn.state.timers.items() if due <= turn.now]:
         if name != "askers" and not turn.around.connected():
             continue
-        if name in timers:
-            del timers[name]
+        if name in turn.state.timers:
+            turn.cancel(name)
             turn.expired.add(name)
             TIMERS[name](turn)
 

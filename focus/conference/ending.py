@@ -60,7 +60,7 @@ def end(turn: Turn, reason: str, leave: bool = True) -> None:
         turn.send(write_presence("%s/%s" % (state.room, NICK), type="unavailable",
                                  payload_xml="<status>%s</status>" % escape(reason)))
     state.phase = OVER
-    state.timers.clear()
+    state.timers = {}
     state.participants.clear()
     state.sids.clear()
     state.members.clear()

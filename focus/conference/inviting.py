@@ -21,6 +21,7 @@ from focus.conference.state import (
     JOINED,
     OFFERED,
     WAITING,
+    Allocated,
     BridgeSession,
     Member,
     Participant,
@@ -114,7 +115,6 @@ def begin(turn: Turn, participant: Participant) -> None:
     participant.phase = WAITING
     participant.held = None
     participant.features = member.features or ASSUMED_FEATURES
-    participant.media = media_for(participant.features, turn.around.codecs)
     participant.json = config.use_json_encoded_sources and participant.features.json_sources
     participant.rewriting = config.use_ssrc_rewriting and participant.features.ssrc_rewriting
     refused = bridge_session.refused_bridges(turn)
@@ -175,7 +175,7 @@ def retry_waiting(turn: Turn) -> None:
 def consequences(turn: Turn, list_of: List[replies.Consequence]) -> None:
     """Do what a bridge's answers ask of the conference."""
     for consequence in list_of:
-        if isinstance(consequence, replies.Allocated):
+        if isinstance(consequence, Allocated):
             offer(turn, consequence)
         elif isinstance(consequence, replies.Reinvite):
             reinvite(turn, [endpoint for endpoint in consequence.endpoints if _within_bounds(turn, endpoint)])
@@ -191,7 +191,8 @@ def _within_bounds(turn: Turn, endpoint: str) -> bool:
     participant = turn.state.participants.get(endpoint)
     if participant is None:
         return False
-    participant.reinvites = [t for t in participant.reinvites if turn.now - t < REINVITES_WINDOW] + [turn.now]
+    recent = tuple(t for t in participant.reinvites if turn.now - t < REINVITES_WINDOW)
+    participant.reinvites = (*recent, turn.now)
     if len(participant.reinvites) <= MAX_REINVITES:
         return True
     terminate(turn, participant, "success", "moving")
@@ -217,11 +218,12 @@ def try_again(turn: Turn, participant: Participant, why: str) -> None:
     turn.sooner("retry", participant.retry_at)
 
 
-def offer(turn: Turn, allocated: replies.Allocated) -> None:
+def offer(turn: Turn, allocated: Allocated) -> None:
     """The bridge has an endpoint for the participant: send the offer (J-3, J-365)."""
     state, config = turn.state, turn.around.config
     participant = state.participants.get(allocated.endpoint)
-    if participant is None or participant.invite != allocated.invite or participant.phase != ALLOCATING:
+    if (participant is None or participant.invite != allocated.invite or participant.phase != ALLOCATING
+            or allocated.bridge not in state.bridges):
         return
     participant.held = None
     if state.phase != JOINED:  # nobody would take the offer of one who isn't in the room
@@ -235,16 +237,17 @@ def offer(turn: Turn, allocated: replies.Allocated) -> None:
     participant.excluded = None
     participant.signalled = participant.confirmed = state.log.version
     participant.update = ""
-    feedback = allocated.session.feedback.only(audio=features.audio, video=features.video)
+    session = state.bridges[allocated.bridge]
+    feedback = session.feedback.only(audio=features.audio, video=features.video)
     if feedback:
         sources = dict(sources, jvb=feedback)
     participant.sid = new_sid()
-    participant.bridge_session = allocated.session.id
+    participant.bridge_session = session.id
     participant.phase = OFFERED
     state.sids[participant.sid] = participant.endpoint
     payload = write_session_initiate(
-        participant.sid, turn.around.own_jid(), participant.media, allocated.transport, allocated.sctp_port, sources,
-        allocated.session.id, allocated.session.region, json=participant.json, start_muted=_start_muted(turn))
+        participant.sid, turn.around.own_jid(), media_for(features, turn.around.codecs), allocated.transport,
+        allocated.sctp_port, sources, session.id, session.region, json=participant.json, start_muted=_start_muted(turn))
     turn.log.info("Sending session-initiate to: %s", participant.endpoint)
     turn.request("initiate", participant.jid, "set", payload, participant.endpoint, participant.invite,
                  participant.sid)
@@ -310,7 +313,7 @@ def end_session(turn: Turn, participant: Participant, left: bool = False) -> Non
     state = turn.state
     if participant.sid:
         state.sids.pop(participant.sid, None)
-        participant.refused_sids = participant.refused_sids[-3:] + [participant.sid]
+        participant.refused_sids = (*participant.refused_sids[-3:], participant.sid)
         participant.sid = ""
     participant.update = ""
     dropped = state.sources.drop(participant.endpoint)

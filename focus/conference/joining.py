@@ -14,6 +14,7 @@ from focus.conference.turn import Turn
 from focus.stanzas.errors import StanzaError, stanza_error
 from focus.stanzas.focus_presence import write_focus_presence
 from focus.stanzas.muc import STATUS_AFFILIATION_CHANGED, STATUS_BANNED, STATUS_MEMBERS_ONLY
+from focus.stanzas.stanza import read_stanza
 from focus.values.addresses import bare
 from focus.values.rooms import JoinOutcome
 
@@ -36,7 +37,7 @@ def begin(turn: Turn, password: Optional[str] = None, lift: Optional[str] = None
     """
     state = turn.state
     state.phase = JOINING
-    state.present = {}
+    state.present.clear()
     state.seen_inside = state.thrown_out = False
     turn.cancel("rejoin")
     if not turn.around.connected():
@@ -86,7 +87,8 @@ def _joined(turn: Turn, outcome: JoinOutcome) -> None:
     if outcome.was_hidden and state.present and state.published.sent is not None:
         publishing.send(turn, state.published.sent)  # who was there before sees our real JID with this one (C-121)
     asking.answer_all(turn, ready=True)
-    present, state.present = state.present, {}
+    present = {nick: read_stanza(text) for nick, text in state.present.items()}
+    state.present.clear()
     members.reconcile(turn, present)
     if not state.members:
         turn.after("initial", config.initial_timeout)  # counts from here (C-807)

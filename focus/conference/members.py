@@ -9,6 +9,7 @@ from focus.conference.state import JOINED, Member
 from focus.conference.turn import Turn
 from focus.stanzas.member import read_member
 from focus.stanzas.muc import STATUS_KICKED, VISITOR
+from focus.stanzas.stanza import write_stanza
 from focus.values.addresses import resource
 
 MAX_MEMBERS = 5000
@@ -34,7 +35,7 @@ def _note(turn: Turn, nick: str, stanza: Any) -> None:
     if stanza.type == "unavailable":
         turn.state.present.pop(nick, None)
     elif stanza.type == "" and nick and len(turn.state.present) < MAX_MEMBERS:
-        turn.state.present[nick] = stanza
+        turn.state.present[nick] = write_stanza(stanza)
 
 
 def _joined(turn: Turn, nick: str, stanza: Any) -> None:

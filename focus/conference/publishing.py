@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from focus import __version__
-from focus.conference.state import ACTIVE, JOINED, NICK, ConferenceState
+from focus.conference.state import ACTIVE, JOINED, NICK, ConferenceState, Published
 from focus.conference.turn import Turn
 from focus.stanzas.caps import Caps
 from focus.stanzas.focus_presence import (
@@ -42,7 +42,7 @@ def flush(turn: Turn) -> None:
         return
     bridges = str(sum(1 for session in state.bridges.values() if session.endpoints))
     if bridges != "0" or BRIDGE_COUNT in published.properties or not len(turn.around.bridges):
-        published.properties[BRIDGE_COUNT] = bridges  # B-663, and 0 while there is none at all (U-16)
+        _say(published, BRIDGE_COUNT, bridges)  # B-663, and 0 while there is none at all (U-16)
     _sender_limits(turn)
     now = current(state, turn.around.caps)
     if now == published.sent:
@@ -51,6 +51,11 @@ def flush(turn: Turn) -> None:
         turn.sooner("presence", published.sent_at + MIN_INTERVAL)
     else:
         send(turn, now)
+
+
+def _say(published: Published, key: str, value: str) -> None:
+    if published.properties.get(key) != value:
+        published.properties = dict(published.properties, **{key: value})
 
 
 def _sender_limits(turn: Turn) -> None:
@@ -64,11 +69,11 @@ def _sender_limits(turn: Turn) -> None:
         if senders(turn, media) >= limit:
             turn.cancel(timer)
             if state.published.properties.get(key) != "true":
-                state.published.properties[key] = "true"
+                _say(state.published, key, "true")
                 state.published.sent_at = float("-inf")  # this doesn't wait
         elif state.published.properties.get(key) == "true":
             if timer in turn.expired:
-                state.published.properties[key] = "false"
+                _say(state.published, key, "false")
             else:
                 turn.sooner(timer, turn.now + LIMIT_OVER)
 

@@ -69,7 +69,7 @@ def _grant(turn: Turn, member: Member) -> None:
     """Ask the room to make the member owner (M-210)."""
     turn.state.owner = member.nick
     member.granted_at = turn.now
-    grant = write_admin_set(AdminSet((AdminItem(jid=bare(member.info.real_jid), affiliation="owner"),)))
+    grant = write_admin_set(AdminSet((AdminItem(jid=bare(member.info.real_jid or ""), affiliation="owner"),)))
     turn.request("grant", turn.state.room, "set", grant, endpoint=member.nick)
     turn.log.info("Granting owner to %s", member.nick)
 

@@ -10,11 +10,12 @@ from typing import Any, Callable, Dict, Optional
 
 from focus.bridge import session as bridge_session
 from focus.conference import inviting, publishing, updates
-from focus.conference.state import ACTIVE, ENDED, OFFERED, Participant
+from focus.conference.state import ACTIVE, ENDED, OFFERED, Answer, Participant
 from focus.conference.turn import Turn
 from focus.conference.validation import SourceRefused
 from focus.stanzas.errors import Malformed, StanzaError, stanza_error
 from focus.stanzas.xml import NS_JINGLE_ERRORS
+from focus.values.addresses import resource
 from focus.values.sources import SourceSet
 
 UNKNOWN_SESSION = StanzaError("cancel", "item-not-found", "", (
@@ -22,14 +23,34 @@ UNKNOWN_SESSION = StanzaError("cancel", "item-not-found", "", (
 OUT_OF_ORDER = StanzaError("wait", "unexpected-request", "the session is accepted already", (
     "<out-of-order xmlns='%s'/>" % NS_JINGLE_ERRORS,))
 GONE = StanzaError("cancel", "gone", "session ended")
+MAX_ANSWERS = 4
+"""Answers remembered of each participant: a client's own resumption repeats what it can't know to be answered."""
 UNSUPPORTED = ("session-initiate", "content-add", "content-accept", "content-reject", "content-remove",
                "content-modify", "description-info", "security-info", "transport-replace")
 """Jingle actions that exist and that nobody sends to a focus (J-507)."""
 
 
 def received(turn: Turn, iq: Any) -> None:
-    """Answer one Jingle request of an occupant."""
+    """Answer one Jingle request of an occupant; one that was answered already gets the same answer again."""
     request = iq.payload
+    occupant = turn.state.participants.get(resource(iq.from_))
+    if occupant is None or occupant.jid != iq.from_ or isinstance(request, Malformed):
+        _answer(turn, iq, request)
+        return
+    for answer in occupant.answers:
+        if answer.id == iq.id and answer.sid == request.sid and answer.action == (request.action or ""):
+            turn.log.info("%s repeats its %s; it gets the same answer", occupant.endpoint, request.action)
+            if answer.error is None:
+                turn.result(iq)
+            else:
+                turn.refuse(iq, answer.error)
+            return
+    _answer(turn, iq, request)
+    answer = Answer(iq.id, request.action or "", request.sid, turn.given.get(iq.id))
+    occupant.answers = (*occupant.answers[1 - MAX_ANSWERS:], answer)
+
+
+def _answer(turn: Turn, iq: Any, request: Any) -> None:
     if isinstance(request, Malformed):
         turn.log.debug("Malformed Jingle request from %s: %s", iq.from_, request.text)
         turn.refuse(iq, request.error)
@@ -175,11 +196,11 @@ def session_terminate(turn: Turn, participant: Participant, iq: Any, request: An
 def _restart_allowed(turn: Turn, participant: Participant) -> bool:
     """The participant's budget of restarts (J-556); a granted one is counted."""
     config = turn.around.config
-    recent = [t for t in participant.restarts if turn.now - t < config.restart_interval]
+    recent = tuple(t for t in participant.restarts if turn.now - t < config.restart_interval)
     if len(recent) >= config.restart_max_requests or (
             recent and turn.now - recent[-1] < config.restart_min_interval):
         return False
-    participant.restarts = recent + [turn.now]
+    participant.restarts = (*recent, turn.now)
     return True
 
 

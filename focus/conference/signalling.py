@@ -9,8 +9,10 @@ Feedback sources of a bridge are not part of this (J-364).
 """
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from focus.journal.rows import Row, Rows
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 
 MAX_ENTRIES = 2000
@@ -36,39 +38,49 @@ class Difference(NamedTuple):
         return bool(self.removed or self.added)
 
 
-class SourceLog:
+@dataclass(eq=False)
+class SourceLog(Row):
     """The changes since the oldest version any receiver still has.
 
     ``version`` rises by one with every change. Owners that left the room are noted with ``forget``: clients drop
     their sources by the presence (C-701), so receivers aren't told, and the entries go (J-722).
     """
 
-    __slots__ = ("changes", "version")
-
-    def __init__(self, version: int = 0, changes: Iterable[Change] = ()) -> None:
-        self.version = version
-        self.changes: List[Change] = list(changes)
+    version: int = 0
+    changes: Rows[Change] = field(default_factory=lambda: Rows("change", Change), metadata={"journal": False})
+    """By version, in order."""
 
     def note(self, owner: str, before: SourceSet, after: SourceSet) -> int:
         """Record that ``owner``'s sources changed; returns the new version."""
         if before == after:
             return self.version
         self.version += 1
-        self.changes.append(Change(self.version, owner, before, after))
+        self.changes[str(self.version)] = Change(self.version, owner, before, after)
         return self.version
 
     def forget(self, owner: str) -> None:
         """The owner left the room: nobody is told of its sources, neither now nor later (J-125, J-722)."""
-        self.changes = [change for change in self.changes if change.owner != owner]
+        for key in [key for key, change in self.changes.items() if change.owner == owner]:
+            del self.changes[key]
 
     def trim(self, versions: Iterable[int]) -> None:
         """Drop what every receiver has been told; fold what only laggards need, to bound the memory."""
         marks = sorted(set(versions))
         oldest = marks[0] if marks else self.version
-        if self.changes and self.changes[0].version <= oldest:
-            self.changes = [change for change in self.changes if change.version > oldest]
+        told = []
+        for key, change in self.changes.items():
+            if change.version > oldest:
+                break
+            told.append(key)
+        for key in told:
+            del self.changes[key]
         if len(self.changes) > MAX_ENTRIES:
-            self.changes = _folded(self.changes, marks)
+            folded = {str(change.version): change for change in _folded(list(self.changes.values()), marks)}
+            for key in list(self.changes):
+                if key not in folded:
+                    del self.changes[key]
+                elif folded[key] is not self.changes[key]:
+                    self.changes[key] = folded[key]
 
     def since(self, version: int) -> Dict[str, Tuple[SourceSet, SourceSet]]:
         """For each owner that changed after ``version``: its sources then and now."""
@@ -79,16 +91,15 @@ class SourceLog:
         return spans
 
     def _after(self, version: int) -> List[Change]:
-        """The changes later than ``version``: a tail of the list, which is ordered."""
-        changes = self.changes
-        low, high = 0, len(changes)
-        while low < high:
-            middle = (low + high) // 2
-            if changes[middle].version <= version:
-                low = middle + 1
-            else:
-                high = middle
-        return changes[low:] if low else changes
+        """The changes later than ``version``: the last ones, in order."""
+        later: List[Change] = []
+        for key in reversed(self.changes):
+            change = self.changes[key]
+            if change.version <= version:
+                break
+            later.append(change)
+        later.reverse()
+        return later
 
 
 def _folded(changes: List[Change], marks: List[int]) -> List[Change]:

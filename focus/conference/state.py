@@ -1,43 +1,52 @@
 """What a conference knows: one plain object made of rows.
 
-Nothing here does anything. Each class is a row keyed by its entity, so that a journal can write exactly the rows that
-changed; only ``turn`` and the modules that decide (``asking``, ``members``, ``inviting``, ``session``, …) change them,
-and only inside the conference's own greenlet.
+Nothing here does anything. Each class is a row keyed by its entity, so that the journal writes exactly the rows that
+changed (``focus.journal.rows``: a list or dict inside a row is replaced, or ``touch()`` called); only ``turn`` and the
+modules that decide (``asking``, ``members``, ``inviting``, ``session``, …) change them, and only inside the
+conference's own greenlet.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from focus.conference.offer import Features
 from focus.conference.signalling import SourceLog
 from focus.conference.validation import SourceTable
+from focus.journal.lanes import LaneRow
+from focus.journal.rows import Ledger, Row, Rows, Unreadable
+from focus.stanzas.errors import StanzaError
 from focus.stanzas.focus_presence import FocusPresence
-from focus.values.media import MediaDescription
+from focus.stanzas.member import MemberInfo
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 from focus.values.transport import Transport
 
+DERIVED = {"journal": False}
+"""Metadata of fields that are made anew from others."""
 
-@dataclass
-class Asker:
-    """A client whose conference request waits for the answer (C-222)."""
+
+@dataclass(eq=False)
+class Asker(Row):
+    """A client whose conference request waits for the answer (C-222), keyed by a number."""
 
     connection: str
-    request: Any
-    """The request as received, for its addresses and id (C-102)."""
+    id: str
+    """Of its request."""
+    to: str
+    from_: str
     since: float
     """Monotonic seconds."""
 
 
-@dataclass
-class Member:
+@dataclass(eq=False)
+class Member(Row):
     """An occupant of the room, keyed by nickname (C-601)."""
 
     nick: str
     jid: str
     """Occupant JID."""
-    info: Any
-    """What its last presence said, a ``stanzas.member.MemberInfo``."""
+    info: MemberInfo
+    """What its last presence said."""
     order: int
     """Rises with every join: who came first (M-222)."""
     since: float = 0.0
@@ -50,6 +59,7 @@ class Member:
     """Grants to it that the room refused."""
     renounced: bool = False
     """Was owner by our grant and is not any more (M-225): not elected again."""
+
     @property
     def role(self) -> str:
         """``owner``, ``moderator``, ``participant`` or ``visitor`` (C-604)."""
@@ -71,8 +81,27 @@ ACTIVE = "active"          # accepted
 ENDED = "ended"            # the session ended by the client or by its fault; no new one until it rejoins
 
 
-@dataclass
-class Participant:
+class Answer(NamedTuple):
+    """What a request of a participant was answered: one that comes again gets the same (its client's stream broke)."""
+
+    id: str
+    action: str
+    sid: str
+    error: Optional[StanzaError] = None
+
+
+class Allocated(NamedTuple):
+    """A participant has an endpoint: it can be sent its offer."""
+
+    endpoint: str
+    invite: int
+    transport: Transport
+    sctp_port: Optional[int]
+    bridge: str
+
+
+@dataclass(eq=False)
+class Participant(Row):
     """A member that is or shall be in the call, keyed by endpoint id = nickname (C-603)."""
 
     endpoint: str
@@ -84,7 +113,6 @@ class Participant:
     bridge_session: str = ""
     """Id last told to the client in an offer (J-303)."""
     features: Optional[Features] = None
-    media: Tuple[MediaDescription, ...] = ()
     json: bool = True
     rewriting: bool = False
     signalled: int = 0
@@ -97,24 +125,26 @@ class Participant:
     """Monotonic seconds at which its answer is waited for no longer."""
     flush_at: float = 0.0
     """Monotonic seconds before which no update is sent (J-713)."""
-    refused_sids: List[str] = field(default_factory=list)
+    refused_sids: Tuple[str, ...] = ()
     """Ended sessions of this participant, for J-504; the last few."""
-    restarts: List[float] = field(default_factory=list)
+    restarts: Tuple[float, ...] = ()
     """Monotonic times of accepted restart requests (J-556)."""
     attempts: int = 0
     """Failed invitations in a row (B-641)."""
-    held: Optional[Any] = None
+    held: Optional[Allocated] = None
     """What the bridge answered while we weren't in the room: the offer follows when we are."""
     retry_at: float = 0.0
     """Monotonic seconds before which no invitation is begun (B-641)."""
-    reinvites: List[float] = field(default_factory=list)
+    reinvites: Tuple[float, ...] = ()
     """Monotonic times at which its endpoint was lost by itself: the loop is bounded."""
     excluded: Optional[str] = None
     """Bridge that refused this participant's request and isn't asked for it again (K-471)."""
+    answers: Tuple[Answer, ...] = ()
+    """The last few given to it."""
 
 
-@dataclass
-class Endpoint:
+@dataclass(eq=False)
+class Endpoint(Row):
     """A participant's endpoint on a bridge, as far as it is known to us."""
 
     id: str
@@ -126,7 +156,7 @@ class Endpoint:
     sctp: bool = False
     transport: Optional[Transport] = None
     """The client's, with the DTLS role it chose: what is sent again if need be."""
-    unsent: List[Transport] = field(default_factory=list)
+    unsent: Tuple[Transport, ...] = ()
     """What the client said of its transport and the bridge hasn't heard, each as it came (J-566)."""
     send_sources: bool = False
     """The full source set is to be sent with the next update."""
@@ -141,8 +171,8 @@ CREATING = "creating"  # the creating request is out, everything else waits for 
 READY = "ready"
 
 
-@dataclass
-class BridgeSession:
+@dataclass(eq=False)
+class BridgeSession(Row):
     """This conference on one bridge, keyed by the bridge's occupant JID (B-601)."""
 
     bridge: str
@@ -152,8 +182,8 @@ class BridgeSession:
     phase: str = NEW
     feedback: SourceSet = EMPTY_SOURCES
     """The bridge's own sources (J-363)."""
-    endpoints: Dict[str, Endpoint] = field(default_factory=dict)
-    expired: List[str] = field(default_factory=list)
+    endpoints: Rows[Endpoint] = field(default_factory=lambda: Rows("endpoint", Endpoint), metadata=DERIVED)
+    expired: Tuple[str, ...] = ()
     """Endpoints to be expired with the next request."""
     expiring: Dict[str, float] = field(default_factory=dict)
     """Endpoints whose expiry is under way, with the time (monotonic seconds) at which it is no longer waited for."""
@@ -162,9 +192,13 @@ class BridgeSession:
     internal_error_of: str = ""
     """Endpoint whose allocation ended in an internal-server-error: a second one's is the bridge's fault (K-441)."""
 
+    def tables(self) -> Iterable[Rows[Endpoint]]:
+        """Its endpoints go with it."""
+        return (self.endpoints,)
 
-@dataclass
-class Clearing:
+
+@dataclass(eq=False)
+class Clearing(Row):
     """An expired conference on a bridge whose answer is awaited before the next creation there (B-645)."""
 
     bridge: str
@@ -176,8 +210,8 @@ class Clearing:
     """Seconds to wait on after the answer: a bridge answers just before it removes the conference (B-645)."""
 
 
-@dataclass
-class Request:
+@dataclass(eq=False)
+class Request(Row):
     """A request in flight, keyed by its id; what its answer means is decided by ``kind``."""
 
     id: str
@@ -193,17 +227,8 @@ class Request:
     """It asked a bridge for SCTP, which is then what was refused (K-476)."""
 
 
-@dataclass
-class LaneRow:
-    """Names an exchange that waits for the network; a lane is born from it (``focus.lanes``)."""
-
-    id: str
-    kind: str
-    args: Dict[str, Any]
-
-
-@dataclass
-class Published:
+@dataclass(eq=False)
+class Published(Row):
     """Our presence in the room: the whole state, sent whole (C-501)."""
 
     etherpad: str
@@ -220,17 +245,17 @@ JOINED = "joined"
 OVER = "over"
 
 
-@dataclass
-class ConferenceState:
+@dataclass(eq=False)
+class ConferenceState(Row):
     """All that is known about one conference, keyed by its room JID (C-401)."""
 
     room: str
     number: int
-    """Distinguishes conferences that had the same room, one after the other."""
+    """Its own over all conferences of all processes; in the journal its rows are kept under it."""
     created_at: float
     properties: Dict[str, str]
     """Of the creating request (C-203)."""
-    published: Published
+    published: Published = field(default_factory=lambda: Published("", {}), metadata=DERIVED)
     phase: str = JOINING
     meeting_id: str = ""
     is_owner: bool = False
@@ -244,28 +269,86 @@ class ConferenceState:
     """While entering: our own presence was seen, so that a later ``unavailable`` is not an old one."""
     thrown_out: bool = False
     """While entering: we were removed again."""
-    present: Dict[str, Any] = field(default_factory=dict)
-    """Presences of occupants seen during a (re)join, by nickname, to be handled when it is complete (C-412)."""
-    askers: List[Asker] = field(default_factory=list)
+    asked: int = 0
+    """Counts the clients that had to wait."""
     answered_at: float = float("-inf")
     """When a request was last answered ``ready`` to somebody who has not been seen to join since (C-816)."""
-    members: Dict[str, Member] = field(default_factory=dict)
     joins: int = 0
     invites: int = 0
     """Counts invitations, so that no two of this conference have the same number."""
-    participants: Dict[str, Participant] = field(default_factory=dict)
-    sids: Dict[str, str] = field(default_factory=dict)
-    """Jingle sid to endpoint id, current sessions only."""
-    bridges: Dict[str, BridgeSession] = field(default_factory=dict)
-    clearing: Dict[str, Clearing] = field(default_factory=dict)
-    drops: Dict[str, List[float]] = field(default_factory=dict)
+    drops: Dict[str, Tuple[float, ...]] = field(default_factory=dict)
     """Per bridge, times at which its session was dropped for an error (B-643)."""
-    sources: SourceTable = field(default_factory=SourceTable)
-    log: SourceLog = field(default_factory=SourceLog)
-    requests: Dict[str, Request] = field(default_factory=dict)
-    lanes: Dict[str, LaneRow] = field(default_factory=dict)
     timers: Dict[str, float] = field(default_factory=dict)
     owner: Optional[str] = None
     """Nickname of the remembered owner (M-220)."""
     no_bridge_since: Optional[float] = None
     no_bridge_said: float = float("-inf")
+
+    # Tables.
+    present: Rows[str] = field(default_factory=lambda: Rows("present", str), metadata=DERIVED)
+    """Presences of occupants seen during a (re)join, as text by nickname, to be handled when it is complete (C-412)."""
+    askers: Rows[Asker] = field(default_factory=lambda: Rows("asker", Asker), metadata=DERIVED)
+    members: Rows[Member] = field(default_factory=lambda: Rows("member", Member), metadata=DERIVED)
+    participants: Rows[Participant] = field(default_factory=lambda: Rows("participant", Participant), metadata=DERIVED)
+    bridges: Rows[BridgeSession] = field(default_factory=lambda: Rows("bridge", BridgeSession), metadata=DERIVED)
+    clearing: Rows[Clearing] = field(default_factory=lambda: Rows("clearing", Clearing), metadata=DERIVED)
+    requests: Rows[Request] = field(default_factory=lambda: Rows("request", Request), metadata=DERIVED)
+    lanes: Rows[LaneRow] = field(default_factory=lambda: Rows("lane", LaneRow), metadata=DERIVED)
+    sources: SourceTable = field(default_factory=SourceTable, metadata=DERIVED)
+    log: SourceLog = field(default_factory=SourceLog, metadata=DERIVED)
+
+    # Made from the tables.
+    sids: Dict[str, str] = field(default_factory=dict, metadata=DERIVED)
+    """Jingle sid to endpoint id, current sessions only."""
+
+    def rows(self) -> Tuple[Rows[Any], ...]:
+        """All tables of many rows."""
+        return (self.present, self.askers, self.members, self.participants, self.bridges, self.clearing,
+                self.requests, self.lanes, self.sources.rows, self.log.changes)
+
+    def keep_in(self, ledger: Ledger) -> None:
+        """From now on every change is noted."""
+        for kind, row in (("conference", self), ("published", self.published), ("log", self.log)):
+            table: Rows[Any] = Rows(kind, type(row))
+            table[self.room] = row
+            ledger.add(table)
+        ledger.add(*self.rows())
+
+    def index(self) -> None:
+        """Make anew what is made from the tables: after they were read, or put back."""
+        self.sids = {row.sid: row.endpoint for row in self.participants.values() if row.sid}
+        self.sources.index()
+
+
+def read_state(ledger: Ledger, stored: Dict[str, List[Tuple[str, int, bytes]]]) -> ConferenceState:
+    """The state of a conference from its rows in the journal.
+
+    Args:
+        ledger: of this conference; it notes the changes from now on.
+        stored: kind to (key, order, value).
+
+    Raises:
+        Unreadable: some row can't be read, or is missing.
+    """
+    def single(kind: str, of: type) -> Any:
+        table: Rows[Any] = Rows(kind, of)
+        table.load(ledger, "", stored.get(kind, ()))
+        ledger.roots.append(table)
+        if len(table) != 1:
+            raise Unreadable("%d rows of kind %s" % (len(table), kind))
+        return next(iter(table.values()))
+
+    state: ConferenceState = single("conference", ConferenceState)
+    for name, value in (("published", single("published", Published)), ("log", single("log", SourceLog))):
+        object.__setattr__(state, name, value)
+    for table in state.rows():
+        table.load(ledger, "", stored.get(table.kind, ()))
+        ledger.roots.append(table)
+    endpoints: Dict[str, List[Tuple[str, int, bytes]]] = {}
+    for key, order, value in stored.get("endpoint", ()):
+        bridge, _, endpoint = key.rpartition("\n")
+        endpoints.setdefault(bridge, []).append((endpoint, order, value))
+    for session in state.bridges.values():
+        session.endpoints.load(ledger, session.bridge + "\n", endpoints.get(session.bridge, ()))
+    state.index()
+    return state

@@ -5,10 +5,12 @@ to be sent. It does no I/O: output goes to the tick's outbox, timers and request
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
-from focus.conference.state import ConferenceState, LaneRow, Participant, Request
-from focus.stanzas.stanza import StanzaError, write_error, write_iq, write_result
+from focus.conference.state import ConferenceState, Participant, Request
+from focus.journal.lanes import LaneRow
+from focus.stanzas.stanza import StanzaError, write_error, write_iq, write_result, write_shared_iq
+from focus.values.written import Shared, Written
 
 CLIENT = "client"
 """Name of the connection that stands in the rooms."""
@@ -26,7 +28,7 @@ class Surroundings(NamedTuple):
     """Monotonic seconds."""
     new_id: Callable[[], str]
     """An IQ id, unique over all processes of this focus: it carries the epoch."""
-    send: Callable[[str, str], None]
+    send: Callable[[str, Written], None]
     """``send(connection name, serialised stanza)``: into the tick's outbox."""
     expect: Callable[[str, Request, str, Optional[float]], None]
     """``expect(connection name, request, room, seconds)``: watch for a request's answer and deadline."""
@@ -46,16 +48,14 @@ class Surroundings(NamedTuple):
 class Turn:
     """State, time and output of one turn."""
 
-    __slots__ = ("answered", "around", "bodies", "dirty_bridges", "elect", "expired", "flush", "log", "now", "spawn",
-                 "state")
+    __slots__ = ("around", "bodies", "dirty_bridges", "elect", "expired", "flush", "given", "log", "now",
+                 "output", "spawn", "state", "watched")
 
     def __init__(self, state: ConferenceState, around: Surroundings, log: Any) -> None:
         self.state = state
         self.around = around
         self.log = log
         self.now = around.now()
-        self.answered: Set[str] = set()
-        """Ids of the requests answered in this turn: none is answered twice."""
         self.elect = False
         """Whether it has to be seen to that there is an owner."""
         self.expired: Set[str] = set()
@@ -65,32 +65,41 @@ class Turn:
         self.dirty_bridges: Set[str] = set()
         """Bridges (JIDs) with something to send."""
         self.spawn: List[LaneRow] = []
+        self.output: List[Tuple[str, Written]] = []
+        """What leaves if the turn stands: connection name and stanza."""
+        self.watched: List[Tuple[Request, Optional[float]]] = []
+        """Requests made in this turn, and how many seconds their answers have."""
+        self.given: Dict[str, Optional[StanzaError]] = {}
+        """Id of a request that came over the room to the refusal it got, None if it was fulfilled."""
         self.bodies: Dict[Any, Any] = {}
         """Source updates serialised in this turn, shared by receivers."""
 
     # --- output ----------------------------------------------------------------------------------------------
 
-    def send(self, stanza: str) -> None:
-        """Send a serialised stanza on the connection that stands in the room."""
-        self.around.send(CLIENT, stanza)
+    def send(self, stanza: Written, connection: str = CLIENT) -> None:
+        """Send a serialised stanza, on the connection that stands in the room if no other is named."""
+        self.output.append((connection, stanza))
 
     def result(self, iq: Any, payload: str = "") -> None:
         """Answer a request that came over the room."""
-        self.answered.add(iq.id)
+        self.given[iq.id] = None
         self.send(write_result(iq, payload))
 
     def refuse(self, iq: Any, error: StanzaError) -> None:
         """Answer a request that came over the room with an error."""
-        self.answered.add(iq.id)
+        self.given[iq.id] = error
         self.send(write_error(iq, error))
 
-    def request(self, kind: str, to: str, iq_type: str, payload: str, endpoint: str = "", invite: int = 0,
-                session: str = "", seconds: Optional[float] = None) -> str:
+    def request(self, kind: str, to: str, iq_type: str, payload: Union[str, Shared], endpoint: str = "",
+                invite: int = 0, session: str = "", seconds: Optional[float] = None) -> str:
         """Send a request; its answer comes back as an ``Answered``. Returns the id."""
         row = Request(self.around.new_id(), kind, to, endpoint, invite, session, self.now)
         self.state.requests[row.id] = row
-        self.around.expect(CLIENT, row, self.state.room, seconds)
-        self.send(write_iq(iq_type, row.id, to, payload))
+        self.watched.append((row, seconds))
+        if isinstance(payload, Shared):
+            self.send(write_shared_iq(iq_type, row.id, to, payload))
+        else:
+            self.send(write_iq(iq_type, row.id, to, payload))
         return row.id
 
     def lane(self, kind: str, **args: Any) -> LaneRow:
@@ -100,21 +109,31 @@ class Turn:
         self.spawn.append(row)
         return row
 
+    def release(self) -> None:
+        """The turn stands: let out what it wants to send."""
+        for row, seconds in self.watched:
+            self.around.expect(CLIENT, row, self.state.room, seconds)
+        for connection, stanza in self.output:
+            self.around.send(connection, stanza)
+
     # --- time ------------------------------------------------------------------------------------------------
 
     def after(self, timer: str, seconds: float) -> None:
         """Set a timer of the conference, replacing one of the same name."""
         self.state.timers[timer] = self.now + seconds
+        self.state.touch()
 
     def sooner(self, timer: str, when: float) -> None:
         """Set a timer unless it is already set to an earlier time (monotonic seconds)."""
         set_to = self.state.timers.get(timer)
         if set_to is None or when < set_to:
             self.state.timers[timer] = when
+            self.state.touch()
 
     def cancel(self, timer: str) -> None:
         """Unset a timer, if it is set."""
-        self.state.timers.pop(timer, None)
+        if self.state.timers.pop(timer, None) is not None:
+            self.state.touch()
 
     # --- look-ups --------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Dict, ItemsView, Iterable, List, Mapping, Optional, Set, Tuple
 
+from focus.journal.rows import Rows
 from focus.values.sources import EMPTY_SOURCES, FID, Source, SourceSet, SsrcGroup, default_name
 
 SSRC_LIMIT = 1 << 32
@@ -24,15 +25,15 @@ class SourceRefused(Exception):
 class SourceTable:
     """Owner (endpoint id) -> :class:`SourceSet`, with indexes from SSRC and msid to their owner.
 
-    ``sources`` is the whole state: a table made from it is equal. ``max_groups`` None means the same as
+    ``rows`` is the whole state: a table made from it is equal. ``max_groups`` None means the same as
     ``max_ssrcs`` (J-616). With ``check_names`` a source name must begin with its owner's id and a hyphen (J-423).
     """
 
-    __slots__ = ("sources", "max_ssrcs", "max_groups", "check_names", "_ssrc_owner", "_msid_owner")
+    __slots__ = ("rows", "max_ssrcs", "max_groups", "check_names", "_ssrc_owner", "_msid_owner")
 
     def __init__(self, sources: Optional[Mapping[str, SourceSet]] = None, max_ssrcs: int = DEFAULT_MAX_SSRCS,
                  max_groups: Optional[int] = None, check_names: bool = True) -> None:
-        self.sources: Dict[str, SourceSet] = {}
+        self.rows: Rows[SourceSet] = Rows("sources", SourceSet)
         self.max_ssrcs = max_ssrcs
         self.max_groups = max_ssrcs if max_groups is None else max_groups
         self.check_names = check_names
@@ -43,19 +44,19 @@ class SourceTable:
 
     def get(self, owner: str) -> SourceSet:
         """All sources of an owner; empty for one that has none."""
-        return self.sources.get(owner, EMPTY_SOURCES)
+        return self.rows.get(owner, EMPTY_SOURCES)
 
     def items(self) -> ItemsView[str, SourceSet]:
         """(owner, sources) of those that have any."""
-        return self.sources.items()
+        return self.rows.items()
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.rows)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SourceTable):
             return NotImplemented
-        return self.sources == other.sources
+        return self.rows == other.rows
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -155,10 +156,20 @@ class SourceTable:
             accepted.append(group)
         return tuple(accepted)
 
+    def index(self) -> None:
+        """Make the indexes anew from the rows."""
+        self._ssrc_owner.clear()
+        self._msid_owner.clear()
+        for owner, owned in self.rows.items():
+            self._index(owner, owned)
+
     def _store(self, owner: str, owned: SourceSet) -> None:
         if not owned:
             return
-        self.sources[owner] = owned
+        self.rows[owner] = owned
+        self._index(owner, owned)
+
+    def _index(self, owner: str, owned: SourceSet) -> None:
         for source in owned.sources:
             self._ssrc_owner[source.ssrc] = owner
             if source.msid:
@@ -166,7 +177,7 @@ class SourceTable:
 
     def _forget(self, owner: str) -> None:
         """Frees the SSRCs and msids of an owner (J-646)."""
-        for source in self.sources.pop(owner, EMPTY_SOURCES).sources:
+        for source in self.rows.pop(owner, EMPTY_SOURCES).sources:
             self._ssrc_owner.pop(source.ssrc, None)
             if source.msid:
                 self._msid_owner.pop(source.msid, None)

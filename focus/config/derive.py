@@ -1,12 +1,15 @@
 """Names that follow from other names (U-14), and what must hold between options."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+import os
+from typing import Any, Callable, Dict, List, Tuple
 
 from focus.config.errors import ConfigError
 from focus.config.kinds import DOMAIN, WrongValue
 from focus.config.options import BY_NAME, EXTENSIONS, VIDEO_CODECS
 from focus.config.value import Origin
+
+JOURNAL_FOLDER = "/var/lib/jicofo"
 
 
 def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
@@ -34,8 +37,19 @@ def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
     fill("component_host", values["host"], "derived from host")
     fill("brewery_jid", "jvbbrewery@internal." + values["user_domain"], "derived from user_domain")
     fill("max_ssrc_groups_per_user", values["max_ssrcs_per_user"], "derived from max_ssrcs_per_user")
+    _journal(values, origins, fill)
     for name in BY_NAME:
         fill(name, None, "default")
+
+
+def _journal(values: Dict[str, Any], origins: Dict[str, Origin], fill: Callable[[str, Any, str], None]) -> None:
+    """The journal's default place counts only where there is such a folder; ``none`` means none."""
+    if values.get("journal_file") == "none":
+        values["journal_file"] = None
+    elif os.path.isdir(JOURNAL_FOLDER):
+        fill("journal_file", os.path.join(JOURNAL_FOLDER, "journal.db"), "default, the folder is there")
+    else:
+        fill("journal_file", None, "default, there is no folder %s" % JOURNAL_FOLDER)
 
 
 def _guess_domain(values: Dict[str, Any]) -> Tuple[str, str]:

@@ -184,6 +184,16 @@ _CONFERENCE = (
          reference="sctp.enabled"),
 )
 
+_JOURNAL = (
+    _row("journal_file", kinds.PATH, None, "journal.file",
+         "Where is kept what a later process needs to go on with the calls of this one. The folder must exist and be "
+         "writable; none: nothing is kept, and every restart ends the calls.",
+         derived="/var/lib/jicofo/journal.db, if that folder is there"),
+    _row("standby", kinds.SWITCH, "false", "journal.standby",
+         "If another process serves with this journal: wait, and take over when it ends. Otherwise that ends this one "
+         "with status 3."),
+)
+
 _LOG = (
     _row("log_level", kinds.choice(*LOG_LEVELS, aliases=_LOG_ALIASES), "INFO", "log.level",
          "What is logged: this level and those before it."),
@@ -247,7 +257,7 @@ VIDEO_CODECS = tuple(row[0] for row in _VIDEO_CODECS)
 EXTENSIONS = tuple(row[0] for row in _EXTENSIONS)
 
 #: Every option, in the order of the ini. An option that is derived from another one stands behind it.
-OPTIONS: Tuple[Option, ...] = _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _LOG + tuple(_codec_rows())
+OPTIONS: Tuple[Option, ...] = _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _JOURNAL + _LOG + tuple(_codec_rows())
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -259,6 +269,7 @@ SECTIONS = {
     "bridge": "The videobridges.",
     "conference": "What holds for every conference.",
     "sctp": "Data channels.",
+    "journal": "What makes a call outlive the process.",
     "log": "The log.",
     "codec": "What is offered to the participants. The numbers are those of the reference implementation; change them "
              "only for a client that needs it.",

@@ -73,6 +73,9 @@ class Config:
     restart_interval: float
     shared_document_use_random_name: bool
     sctp_enabled: bool
+    journal_file: Optional[str]
+    """None: no journal is kept."""
+    standby: bool
     log_level: str
     log_file: Optional[str]
     login_domain: str

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright, sync_playwright
@@ -161,16 +161,19 @@ class Tab:
 
 
 class Browser:
-    """One Chromium without a window. As a context manager it is closed at the end."""
+    """One Chromium without a window. As a context manager it is closed at the end.
 
-    def __init__(self, timeout: float = 60.0) -> None:
+    flags: more for its command line; of two for the same thing the later one holds.
+    """
+
+    def __init__(self, timeout: float = 60.0, flags: Sequence[str] = ()) -> None:
         program = shutil.which("chromium")
         if program is None:
             raise PartFailed("chromium is not installed (apt-get install chromium)")
         self._playwright: Playwright = sync_playwright().start()
         try:
             self._browser = self._playwright.chromium.launch(
-                executable_path=program, headless=True, args=list(FLAGS), timeout=timeout * 1000,
+                executable_path=program, headless=True, args=[*FLAGS, *flags], timeout=timeout * 1000,
                 handle_sigint=False, handle_sigterm=False, handle_sighup=False,
             )
         except PlaywrightError as error:

@@ -17,6 +17,7 @@ from focus.stanzas.xml import NS_COLIBRI2, Malformed, optional_int, parse_bool, 
 from focus.values.media import MediaDescription
 from focus.values.sources import EMPTY_SOURCES, Source, SourceSet, SsrcGroup, default_name
 from focus.values.transport import Transport
+from focus.values.written import constant
 
 SOURCE_NAMES = "source-names"
 SSRC_REWRITING = "ssrc-rewriting"
@@ -265,7 +266,7 @@ def _media(media: Tuple[MediaDescription, ...]) -> str:
         for extension in description.extensions:
             if not extension.uri or not 1 <= extension.id <= 255:
                 raise InvalidRequest("header extension %r" % (extension,))
-    return write_media(media)
+    return constant(write_media(media))
 
 
 def check_request(request: ConferenceModify) -> None:

@@ -28,6 +28,7 @@ from focus.stanzas.xml import (
 from focus.values.media import MediaDescription
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 from focus.values.transport import Transport
+from focus.values.written import Shared
 
 __all__ = ["BridgeSession", "JingleRequest", "SUPPORTED_ACTIONS", "UNSUPPORTED_ACTIONS", "parse_jingle",
            "source_body_json", "source_body_xml", "write_session_initiate", "write_session_terminate",
@@ -229,12 +230,12 @@ def _bool(value: bool) -> str:
     return "true" if value else "false"
 
 
-def write_source_update(action: str, sid: str, body_xml: str) -> str:
+def write_source_update(action: str, sid: str, body_xml: str) -> Shared:
     """``source-add`` or ``source-remove``; the body is shared by all receivers of one kind (J-712).
 
     It comes from ``source_body_json`` or ``source_body_xml``.
     """
-    return "<jingle xmlns='%s' action='%s' sid='%s'>%s</jingle>" % (NS_JINGLE, action, quote(sid), body_xml)
+    return Shared("<jingle xmlns='%s' action='%s' sid='%s'>" % (NS_JINGLE, action, quote(sid)), body_xml, "</jingle>")
 
 
 def write_session_terminate(sid: str, reason: str, text: str = "") -> str:

@@ -18,6 +18,7 @@ from focus.stanzas.xml import (
     quote,
 )
 from focus.values.media import HeaderExtension, MediaDescription, PayloadType, RtcpFeedback
+from focus.values.written import constant
 
 MAX_PAYLOAD_TYPES = 128
 MAX_EXTENSIONS = 256
@@ -65,8 +66,8 @@ def _write_children(description: MediaDescription, payload_xmlns: str) -> str:
 def open_description(description: MediaDescription) -> str:
     """A Jingle ``<description>`` with all but its sources and its end tag (J section 3.2, J-330, J-331)."""
     maxptime = "" if description.maxptime is None else " maxptime='%d'" % description.maxptime
-    return "<description xmlns='%s' media='%s'%s>%s<rtcp-mux/>" % (
-        NS_JINGLE_RTP, quote(description.media), maxptime, _write_children(description, ""))
+    return constant("<description xmlns='%s' media='%s'%s>%s<rtcp-mux/>" % (
+        NS_JINGLE_RTP, quote(description.media), maxptime, _write_children(description, "")))
 
 
 @lru_cache(maxsize=256)

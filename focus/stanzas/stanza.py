@@ -9,18 +9,19 @@ Payload modules register their parsers: see ``focus.stanzas.registry``.
 from __future__ import annotations
 
 import logging
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 from focus.stanzas import xml
 from focus.stanzas.bridge_stats import BridgeStats, parse_bridge_stats
 from focus.stanzas.errors import ERROR_TYPES, Malformed, ParsedError, StanzaError, stanza_error
 from focus.stanzas.muc import NO_MUC_USER, MucUser, parse_muc_user, parse_status_codes
 from focus.stanzas.registry import find_parser, parsers, register
+from focus.values.written import Shared
 
 __all__ = [
     "ERROR_TYPES", "Iq", "Malformed", "Message", "ParsedError", "Presence", "StanzaError", "Unknown",
-    "parse_stanza", "register", "stanza_error", "write_error", "write_iq", "write_message", "write_presence",
-    "write_result", "write_stanza_error",
+    "parse_stanza", "read_stanza", "register", "stanza_error", "write_error", "write_iq", "write_message",
+    "write_presence", "write_result", "write_shared_iq", "write_stanza", "write_stanza_error",
 ]
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,14 @@ class Unknown(NamedTuple):
     name: str
 
 
+class Request(Protocol):
+    """What an answer has to know of a request."""
+
+    id: str
+    to: str
+    from_: str
+
+
 class Iq:
     """One IQ. ``type`` is 'get', 'set', 'result' or 'error'; missing attributes are empty strings.
 
@@ -41,10 +50,11 @@ class Iq:
     child, an error). ``error`` is set exactly if the type is 'error'.
     """
 
-    __slots__ = ("type", "id", "to", "from_", "payload", "error")
+    __slots__ = ("type", "id", "to", "from_", "payload", "error", "element")
 
     def __init__(self, type: str, id: str, to: str, from_: str, payload: Any = None,
-                 error: Optional[ParsedError] = None) -> None:
+                 error: Optional[ParsedError] = None, element: Any = None) -> None:
+        self.element = element
         self.type = type
         self.id = id
         self.to = to
@@ -130,7 +140,7 @@ class Presence:
 
 def bare_presence(from_: str, to: str, type: str) -> Presence:
     """A presence without content, for one whose content was beyond our bounds."""
-    return Presence(from_, to, type, "", xml.empty("presence"))
+    return Presence(from_, to, type, "", xml.empty("presence", {"from": from_, "to": to, "type": type}))
 
 
 class Message:
@@ -178,7 +188,7 @@ def parse_stanza(el: Any) -> Union[Iq, Presence, Message]:
     get = el.get
     if kind == "iq":
         iq_type = get("type", "")
-        iq = Iq(iq_type, get("id", ""), get("to", ""), get("from", ""))
+        iq = Iq(iq_type, get("id", ""), get("to", ""), get("from", ""), element=el)
         if iq_type == "error":
             iq.error = _parse_error(el)
         elif len(el) or iq_type != "result":
@@ -270,6 +280,19 @@ def _parse_message(el: Any) -> Message:
     return message
 
 
+def write_stanza(stanza: Union[Iq, Presence]) -> str:
+    """A stanza that was received, as text, to be read again by :func:`read_stanza`."""
+    element = stanza.element
+    if element is None:  # its content was beyond our bounds
+        element = xml.empty("iq", {"from": stanza.from_, "to": stanza.to, "type": stanza.type, "id": stanza.id})
+    return xml.text_of_element(element)
+
+
+def read_stanza(text: str) -> Any:
+    """What :func:`write_stanza` wrote. Raises ValueError for anything else."""
+    return parse_stanza(xml.element_of_text(text))
+
+
 def write_iq(type: str, id: str, to: str, payload_xml: str = "", from_: Optional[str] = None) -> str:
     """An IQ around a written payload. ``from_`` only for components; a server fills in a client's."""
     sender = " from='%s'" % xml.quote(from_) if from_ else ""
@@ -277,7 +300,13 @@ def write_iq(type: str, id: str, to: str, payload_xml: str = "", from_: Optional
     return "%s>%s</iq>" % (head, payload_xml) if payload_xml else head + "/>"
 
 
-def write_result(request: Iq, payload_xml: str = "", from_: Optional[str] = None) -> str:
+def write_shared_iq(type: str, id: str, to: str, payload: Shared) -> Shared:
+    """An IQ whose payload has a part that many receivers get."""
+    head = write_iq(type, id, to)[:-2]
+    return Shared("%s>%s" % (head, payload.head), payload.body, payload.tail + "</iq>")
+
+
+def write_result(request: Request, payload_xml: str = "", from_: Optional[str] = None) -> str:
     """The answer to a request: same id, to where it came from, unchanged (C-102). A component gives
     ``from_=request.to``."""
     return write_iq("result", request.id, request.from_, payload_xml, from_)
@@ -291,7 +320,7 @@ def write_stanza_error(error: StanzaError) -> str:
         "".join(error.extra))
 
 
-def write_error(request: Iq, error: StanzaError, from_: Optional[str] = None) -> str:
+def write_error(request: Request, error: StanzaError, from_: Optional[str] = None) -> str:
     """The refusal of a request (C-102, S-106). A component gives ``from_=request.to``."""
     return write_iq("error", request.id, request.from_, write_stanza_error(error), from_)
 

@@ -191,8 +191,26 @@ def parse_bool(text: Optional[str], default: bool = False) -> bool:
     return text == "1" or text.lower() == "true"
 
 
-def empty(name: str) -> Any:
+def empty(name: str, attributes_: Mapping[str, str]) -> Any:
     """An element without content, to be read like one that arrived."""
     from lxml.etree import Element
 
-    return Element(name)
+    return Element(name, {key: value for key, value in attributes_.items() if value})
+
+
+def text_of_element(el: Any) -> str:
+    """A received element as text."""
+    from lxml import etree
+
+    text: str = etree.tostring(el, encoding="unicode", with_tail=False)
+    return text
+
+
+def element_of_text(text: str) -> Any:
+    """The element of such a text; it has passed our bounds already. Raises ValueError."""
+    from lxml import etree
+
+    try:
+        return etree.fromstring(text, etree.XMLParser(resolve_entities=False, huge_tree=True, no_network=True))
+    except etree.XMLSyntaxError as error:
+        raise ValueError("no XML: %s" % error) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
+from typing import Iterable
 
 from focus.xmpp import resolve
 from focus.xmpp.arrivals import Inbox
@@ -23,14 +24,17 @@ class Component(Connection):
 
     domain: the component's address (subdomain.domain); secret: shared with the server;
     secret_origin: the file or variable the secret came from, for the log.
+    waiting: stanzas of an earlier process that are to be sent first.
     """
 
     name = "component"
 
     def __init__(self, inbox: Inbox, *, domain: str, secret: str, host: str = "localhost", port: int = 5347,
                  secret_origin: str = "", reply_timeout: float = 15.0, stanza_size_limit: int = STANZA_LIMIT,
-                 queue_limit: int = QUEUE_LIMIT) -> None:
+                 queue_limit: int = QUEUE_LIMIT, waiting: Iterable[bytes] = ()) -> None:
         super().__init__(inbox, reply_timeout, stanza_size_limit, queue_limit)
+        self._queue.extend(waiting)
+        self._queued = sum(map(len, self._queue))
         self.domain = domain
         self.address = Address(host, port)
         self._secret = secret

@@ -32,9 +32,9 @@ class SessionState:
     max_seconds: Optional[int] = None
     """How long the server keeps a cut stream; None if it did not say."""
     handled: int = 0
-    """Our h: stanzas received and fully handled."""
+    """Our h: stanzas received and fully handled, not wrapped."""
     acknowledged: int = 0
-    """The server's h: stanzas of ours it has confirmed."""
+    """The server's h: stanzas of ours it has confirmed, not wrapped."""
     unacknowledged: List[bytes] = field(default_factory=list)
     """Stanzas of ours it has not, the first one being number acknowledged + 1."""
 
@@ -78,8 +78,12 @@ class Session:
         """That many more arrivals are handled; returns how many of them belong to this session."""
         foreign = min(count, self._foreign)
         self._foreign -= foreign
-        self.handled = (self.handled + count - foreign) % WRAP
+        self.handled += count - foreign
         return count - foreign
+
+    def will_handle(self, count: int) -> int:
+        """What ``handled`` will be after ``handle(count)``."""
+        return self.handled + count - min(count, self._foreign)
 
     def confirm(self, h: int) -> int:
         """The server has handled `h` stanzas of ours; returns how many that covers anew.
@@ -92,16 +96,16 @@ class Session:
                                    % (h, (self.acknowledged + len(self.sent)) % WRAP))
         for _ in range(covered):
             self.sent_bytes -= len(self.sent.popleft())
-        self.acknowledged = h
+        self.acknowledged += covered
         return covered
 
     def answer(self) -> bytes:
         """The <a/> element."""
-        return b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self.handled
+        return b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % (self.handled % WRAP)
 
     def resume_request(self) -> bytes:
         """The <resume/> element."""
-        return b"<resume xmlns='urn:xmpp:sm:3' h='%d' previd='%s'/>" % (self.handled, escape(self.id))
+        return b"<resume xmlns='urn:xmpp:sm:3' h='%d' previd='%s'/>" % (self.handled % WRAP, escape(self.id))
 
 
 def escape(text: str) -> bytes:

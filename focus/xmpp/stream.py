@@ -169,7 +169,7 @@ class Connection(ABC):
         session: the session they were made for; if that is over, they are dropped. While disconnected they wait for
         resumption; without a session to resume they are dropped.
         """
-        if (session is not None and session != self.session) or not self._accepts():
+        if not self.accepts(session):
             log.debug("%s: %d stanzas not sent, their session is over", self.name, len(stanzas))
             return
         self._queue.extend(stanzas)
@@ -186,6 +186,24 @@ class Connection(ABC):
         if self._managed is not None and self._managed.handle(handled):
             self._answer_due = True
             self._wake.set()
+
+    def accepts(self, session: Optional[int]) -> bool:
+        """Whether `send` would take stanzas made for that session."""
+        return (session is None or session == self.session) and self._accepts()
+
+    @property
+    def stream(self) -> Optional[Session]:
+        """The session with stream management, also while it waits to be resumed; None without."""
+        return self._managed
+
+    def waiting(self) -> List[bytes]:
+        """Stanzas queued and not yet written, in order."""
+        return list(self._queue)
+
+    @property
+    def queued(self) -> int:
+        """Their number."""
+        return len(self._queue)
 
     def session_state(self) -> Optional[SessionState]:
         """What a later process needs to resume this stream; None if it can't be resumed."""
@@ -408,9 +426,6 @@ class Connection(ABC):
         queue, managed = self._queue, self._managed
         parts: List[bytes] = []
         size = 0
-        if self._answer_due and managed is not None:
-            parts.append(managed.answer())
-        self._answer_due = False
         limit -= NONZA_SIZE
         while queue:
             stanza = queue[0]
@@ -424,12 +439,14 @@ class Connection(ABC):
         self._queued -= size
         if managed is not None:
             managed.sent_bytes += size
+            if self._answer_due:  # after the stanzas, though what they answer is in the journal already
+                parts.append(managed.answer())
             if self._asked_at is None and (managed.sent or self._ask_due):
                 self._asked_at = monotonic()
                 parts.append(resumption.REQUEST)
         elif self._ask_due:
             parts.append(b" ")
-        self._ask_due = False
+        self._ask_due = self._answer_due = False
         return b"".join(parts)
 
     # Watching

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Union
 
 from tests.support.bridge_model import COLIBRI2, BridgeModel, Conference, Refusal, Unparsable, echo
 from tests.support.loop import Loop
-from tests.support.wire import Login, Stanza, Stream, escape
+from tests.support.wire import Opener, Stanza, escape
 
 HEALTH = "http://jitsi.org/protocol/healthcheck"
 VERSION = "jabber:iq:version"
@@ -115,7 +115,7 @@ class Bridge:
     def __init__(
         self,
         loop: Loop,
-        login: Login,
+        login: Opener,
         brewery: str,
         *,
         nickname: str = "jvb1",
@@ -149,7 +149,7 @@ class Bridge:
         self._open: Dict[str, int] = {}
         self._beats = 0
         self.joined = False
-        self.stream = Stream(loop, login, self._on_stanza)
+        self.stream = login.open(loop, self._on_stanza)
         self.stream.send(
             "<presence to='%s'><x xmlns='http://jabber.org/protocol/muc'/></presence>" % escape(self.jid)
         )

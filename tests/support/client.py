@@ -18,7 +18,7 @@ from tests.support import media
 from tests.support.features import FEATURES_2022, FEATURES_2026, FEATURES_XML, caps_version
 from tests.support.loop import Loop
 from tests.support.media import NOTHING, Sources
-from tests.support.wire import Login, Stanza, Stream, escape
+from tests.support.wire import Opener, Stanza, escape
 
 JINGLE = "urn:xmpp:jingle:1"
 FOCUS = "http://jitsi.org/protocol/focus"
@@ -83,7 +83,7 @@ class Client:
     def __init__(
         self,
         loop: Loop,
-        login: Login,
+        login: Opener,
         *,
         endpoint: Optional[str] = None,
         features: Sequence[str] = FEATURES_2026,
@@ -134,7 +134,7 @@ class Client:
         self._joined = False
         self._accept_body = ""
         self._disco = "".join("<feature var='%s'/>" % feature for feature in self.features)
-        self.stream = Stream(loop, login, self._on_stanza)
+        self.stream = login.open(loop, self._on_stanza)
         self.jid = self.stream.jid
 
     # Sending

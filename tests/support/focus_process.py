@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from tests.support.loop import Loop, WaitTimeout
 from tests.support.prosody import Prosody
@@ -33,6 +34,8 @@ class FocusProcess:
 
     component: also open the component connection (needs the Prosody's component). log_file: where its standard
     error goes; default: a temporary file. profile: a file for cProfile's data (the figures are then worthless).
+    journal: keep one, in a temporary folder unless a file is given. checked: after each commit compare the journal with
+    memory (`checked_focus`).
     """
 
     def __init__(
@@ -44,8 +47,15 @@ class FocusProcess:
         environment: Optional[Dict[str, str]] = None,
         log_file: Optional[Path] = None,
         profile: Optional[Path] = None,
+        journal: Union[bool, Path] = True,
+        checked: bool = True,
     ) -> None:
         self.prosody = prosody
+        self._own_folder = tempfile.mkdtemp(prefix="focus-") if journal is True else ""
+        self.journal: Optional[Path] = None
+        if journal is not False:
+            self.journal = Path(self._own_folder) / "journal.db" if journal is True else Path(journal)
+        self._checked = checked and journal is not False
         self.options = [
             "--host=" + prosody.host,
             "--domain=" + prosody.domain,
@@ -55,6 +65,7 @@ class FocusProcess:
             "--user_name=focus",
             "--client_port=%d" % prosody.c2s_port,
             "--ca_file=" + prosody.ca_file,
+            "--journal_file=" + str(self.journal or "none"),
             *options,
         ]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("JICOFO_")}
@@ -79,8 +90,14 @@ class FocusProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the log and the journal, if they are of its own."""
         if self._own_log:
             self.log_file.unlink()
+        if self._own_folder:
+            shutil.rmtree(self._own_folder)
 
     @property
     def jid(self) -> str:
@@ -108,6 +125,8 @@ class FocusProcess:
         if self._process is not None:
             raise FocusFailed("already started")
         command: List[str] = [str(ROOT / "bin" / "jicofo")]
+        if self._checked:
+            command = [sys.executable, str(ROOT / "tests" / "support" / "checked_focus.py")]
         if self._profile is not None:
             command = [sys.executable, "-m", "cProfile", "-o", str(self._profile), str(ROOT / "focus" / "__main__.py")]
         with open(self.log_file, "ab") as log:

@@ -14,14 +14,17 @@ from focus.bridge.pool import Bridges
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
 from focus.conference.offer import Features
-from focus.conference.state import ConferenceState, Published, Request
+from focus.conference.state import ConferenceState, Published, Request, read_state
 from focus.conference.turn import Surroundings, Turn
 from focus.config import load
+from focus.journal.codec import CODEC
+from focus.journal.rows import Ledger
 from focus.log import context
 from focus.stanzas.disco import focus_caps
 from focus.stanzas.stanza import parse_stanza
 from focus.tick import Floor, Mailbox
 from focus.values.rooms import JoinOutcome
+from focus.values.written import Written, text_of
 
 ROOM = "standup@conference.meet.example"
 FOCUS = "focus@auth.meet.example/focus"
@@ -69,6 +72,7 @@ class Scene:
             self.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3"), None, self.now)
         self._ids = itertools.count(1)
         self._next_accept = itertools.count(1)
+        self._jingles = itertools.count(1)
         around = Surroundings(
             config=self.config, codecs=self.config.codec, bridges=self.bridges, now=lambda: self.now,
             new_id=lambda: "f%d" % next(self._ids), send=self._send, expect=self._expect,
@@ -76,20 +80,58 @@ class Scene:
             connected=lambda: self.up, claim_meeting=lambda meeting, room: True, tell=self.told.append)
         self.state = ConferenceState(room=ROOM, number=1, created_at=self.now, properties=properties or {},
                                      published=Published("standup", {"support-terminate-restart": "true"}))
-        self.conference = Conference(self.state, around, Mailbox(Floor()), context(room=ROOM),
-                                     lambda _, row: self.lanes.append(row), self._timer, lambda _: None)
+        self.journal: Dict[Any, Any] = {}
+        """Rows as a journal has them: (kind, key) to order and bytes."""
+        self.around = around
+        self.conference = self._conference(self.state, Ledger(1, CODEC))
         begin = Turn(self.state, around, context(room=ROOM))
         joining.begin(begin)
+        begin.release()
         self.lanes += begin.spawn
+        self._commit()
         if join:
             self.lane_done(JOINED)
             self.sent.clear()
 
     # --- what the conference sees ----------------------------------------------------------------------------
 
-    def _send(self, connection: str, stanza: str) -> None:
+    def _conference(self, state: ConferenceState, ledger: Ledger) -> Conference:
+        return Conference(state, self.around, Mailbox(Floor()), context(room=ROOM),
+                          lambda _, row: self.lanes.append(row), self._timer, lambda _: None, ledger)
+
+    def _commit(self) -> None:
+        """What a journal would be given now; it must be all there is, and readable."""
+        ledger = self.conference.ledger
+        assert ledger is not None
+        for change in ledger.take():
+            if change.value is None:
+                del self.journal[change.kind, change.key]
+            else:
+                self.journal[change.kind, change.key] = (change.order, change.value)
+        assert {(c.kind, c.key): c.value for c in ledger.recounted()} == {
+            name: value for name, (_, value) in self.journal.items()}, "a row changed without being noted"
+
+    def restored(self) -> ConferenceState:
+        """The state as a later process would read it."""
+        return self._read(Ledger(1, CODEC))
+
+    def _read(self, ledger: Ledger) -> ConferenceState:
+        stored: Dict[str, List[Any]] = {}
+        for (kind, key), (order, value) in self.journal.items():
+            stored.setdefault(kind, []).append((key, order, value))
+        return read_state(ledger, stored)
+
+    def restart(self) -> Scene:
+        """From now on a later process has the conference."""
+        ledger = Ledger(1, CODEC)
+        self.state = self._read(ledger)
+        self.conference = self._conference(self.state, ledger)
+        self._commit()
+        return self
+
+    def _send(self, connection: str, stanza: Written) -> None:
         self.connections.append(connection)
-        self.sent.append(etree.fromstring("<stream xmlns='jabber:client'>%s</stream>" % stanza)[0])
+        self.sent.append(etree.fromstring("<stream xmlns='jabber:client'>%s</stream>" % text_of(stanza))[0])
 
     def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
         self.deadlines[request.id] = seconds
@@ -106,6 +148,7 @@ class Scene:
     def mail(self, *mail: Any) -> Scene:
         """One turn over these messages."""
         self.conference.turn(list(mail))
+        self._commit()
         return self
 
     def pass_time(self, seconds: float) -> Scene:
@@ -151,14 +194,14 @@ class Scene:
     def timeout(self, request: Any) -> messages.Answered:
         return messages.Answered(request.get("id"), None)
 
-    def jingle(self, nick: str, action: str, content: str = "", sid: Optional[str] = None, iq_id: str = "j1",
+    def jingle(self, nick: str, action: str, content: str = "", sid: Optional[str] = None, iq_id: str = "",
                type: str = "set") -> messages.JingleReceived:
         """A Jingle request of an occupant, in its current session unless another sid is given."""
         if sid is None:
             sid = self.state.participants[nick].sid
         return messages.JingleReceived(stanza(
             "<iq type='%s' id='%s' from='%s/%s'><jingle xmlns='%s' action='%s' sid='%s'>%s</jingle></iq>" % (
-                type, iq_id, ROOM, nick, JINGLE, action, sid, content)))
+                type, iq_id or "j%d" % next(self._jingles), ROOM, nick, JINGLE, action, sid, content)))
 
     # --- looking at what was sent ----------------------------------------------------------------------------
 

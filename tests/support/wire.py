@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple
 from xml.sax.saxutils import quoteattr, unescape
 
 from lxml import etree
@@ -192,6 +192,17 @@ class Login:
         if self._context is None:
             self._context = ssl.create_default_context(cafile=self.ca_file)
         return self._context
+
+    def open(self, loop: Loop, on_stanza: Callable[[Stanza], None]) -> Stream:
+        """Log in; blocks until the stream is bound."""
+        return Stream(loop, self, on_stanza)
+
+
+class Opener(Protocol):
+    """What a peer logs in with: a `Login`, or a seat in a scripted world."""
+
+    def open(self, loop: Loop, on_stanza: Callable[[Stanza], None]) -> Any:
+        """The peer's stream: a `Stream` or what behaves like one."""
 
 
 class Stream:

@@ -6,6 +6,7 @@ from typing import Any, List
 import gevent
 import pytest
 
+from focus.journal.lanes import LaneRow
 from focus.lanes import Gone, Lanes
 from focus.requests import Requests
 from focus.stanzas.stanza import Iq
@@ -55,7 +56,8 @@ def world():
     gevent.sleep(0)
     commits = []
     ticker = Ticker(Inbox(), floor, outbox, lambda item: owners[int(item.text[0])].mailbox.post(item.text),
-                    lambda: commits.append([len(o.turns) for o in owners]))
+                    lambda: commits.append([len(o.turns) for o in owners]),
+                    lambda handled, queued: connection.did.append(("keep", (handled, queued))))
     return floor, owners, connection, ticker, commits
 
 
@@ -64,9 +66,10 @@ def test_one_write_and_one_acknowledgement_after_all_turns(world):
     ticker.tick([Item(connection, text) for text in ("0a", "1a", "0b", "2a", "0c")])
     assert owners[0].turns == [["0a", "0b", "0c"]]
     assert commits == [[1, 1, 1]]
-    assert [what for what, _ in connection.did] == ["send", "acknowledge"]
-    assert sorted(connection.did[0][1]) == ["re 0a", "re 0b", "re 0c", "re 1a", "re 2a"]
-    assert connection.did[1][1] == 5
+    assert [what for what, _ in connection.did] == ["keep", "send", "acknowledge"], "the journal has it first"
+    assert connection.did[0][1][0] == {connection: 5}
+    assert sorted(connection.did[1][1]) == ["re 0a", "re 0b", "re 0c", "re 1a", "re 2a"]
+    assert connection.did[2][1] == 5
 
 
 def test_the_floor_is_empty_after_a_tick(world):
@@ -188,7 +191,7 @@ class TestLanes:
         raise ValueError("ours")
 
     def start(self, kind, **args):
-        self.lanes.start(kind, args, self.done.append, "lost", "fault")
+        self.lanes.start(LaneRow("l1", kind, args), self.done.append, "lost", "fault")
         self.floor.wait_quiet()
 
     def test_waits_without_holding_up_the_tick(self):

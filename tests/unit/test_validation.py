@@ -40,7 +40,7 @@ def table(**mine):
 
 
 def state(t):
-    return dict(t.sources), dict(t._ssrc_owner), dict(t._msid_owner)
+    return dict(t.rows), dict(t._ssrc_owner), dict(t._msid_owner)
 
 
 REFUSED = [
@@ -113,7 +113,7 @@ def test_accepted_additions(had, asked, expected):
     t = table(mine=had)
     assert t.add(ME, asked) == (asked if expected is None else expected)
     assert t.get(ME) == had + (asked if expected is None else expected)
-    assert state(t) == state(SourceTable(t.sources))
+    assert state(t) == state(SourceTable(t.rows))
 
 
 def test_limits_and_names_are_configurable():
@@ -165,7 +165,7 @@ def test_removals(had, asked, gone):
     t = table(mine=had)
     assert t.remove(ME, asked) == gone
     assert t.get(ME) == had - gone
-    assert state(t) == state(SourceTable(t.sources))
+    assert state(t) == state(SourceTable(t.rows))
 
 
 def test_msids_are_free_again():
@@ -218,5 +218,5 @@ def test_any_changes(sequence):
             else:
                 old = before[0].get(owner, EMPTY_SOURCES)
                 assert t.get(owner) == (old + change if verb == "add" else old - change)
-        assert state(t) == state(SourceTable(t.sources))
-        assert all(owned for owned in t.sources.values())
+        assert state(t) == state(SourceTable(t.rows))
+        assert all(owned for owned in t.rows.values())

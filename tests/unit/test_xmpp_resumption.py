@@ -24,7 +24,7 @@ def session(*stanzas, **fields):
 def test_confirmed_stanzas_are_deleted(acknowledged, h, left):
     made = session(b"1", b"22", b"333", acknowledged=acknowledged)
     assert made.confirm(h) == 3 - len(left)
-    assert list(made.sent) == left and made.acknowledged == h and made.sent_bytes == sum(map(len, left))
+    assert list(made.sent) == left and made.acknowledged % WRAP == h and made.sent_bytes == sum(map(len, left))
 
 
 @pytest.mark.parametrize("acknowledged, h", [(0, 4), (5, 4), (0, WRAP - 1)])
@@ -45,7 +45,7 @@ def test_arrivals_of_earlier_sessions_do_not_count():
 def test_the_counter_wraps():
     made = session(handled=WRAP - 1)
     made.handle(2)
-    assert made.handled == 1 and made.answer() == b"<a xmlns='urn:xmpp:sm:3' h='1'/>"
+    assert made.handled == WRAP + 1 and made.answer() == b"<a xmlns='urn:xmpp:sm:3' h='1'/>"
 
 
 def test_resume_request_is_escaped():

@@ -23,6 +23,7 @@ from focus.stanzas.jingle import (
     write_source_update,
 )
 from focus.values.sources import EMPTY_SOURCES, SourceSet
+from focus.values.written import text_of
 from tests.wire.captures import Line, read_capture
 from tests.wire.compare import child_order, differences
 
@@ -131,7 +132,7 @@ class Replay:
             seen = self.table.get(owner).strip_simulcast()
             sources[owner] = SourceSet((s for s in seen.sources if s.ssrc in told),
                                        (g for g in seen.groups if told.issuperset(g.ssrcs)))
-        return write_source_update("source-add", payload.get("sid"), source_body_json(sources))
+        return text_of(write_source_update("source-add", payload.get("sid"), source_body_json(sources)))
 
     def _session_terminate(self, line: Line, payload: Any) -> str:
         return write_session_terminate(payload.get("sid"), "expired", "Idle session timeout")

@@ -26,6 +26,7 @@ from focus.stanzas.sources_json import parse_json_sources
 from focus.stanzas.stanza import Unknown, parse_stanza
 from focus.values.sources import EMPTY_SOURCES, Source, SourceSet, SsrcGroup
 from focus.values.transport import Candidate, Fingerprint, Transport
+from focus.values.written import text_of
 from tests.wire.captures import payloads
 from tests.wire.mutation import mutate, mutations
 
@@ -56,8 +57,8 @@ def lines(rows):
     return [row[1].payload for row in rows]
 
 
-def xml(text):
-    return etree.fromstring(text.encode("utf-8"))
+def xml(written):
+    return etree.fromstring(text_of(written).encode("utf-8"))
 
 
 def jingle(inner, action="source-add", more=""):

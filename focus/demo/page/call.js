@@ -236,6 +236,7 @@
         });
         const { connection: names } = events;
         connection.addEventListener(names.CONNECTION_FAILED, (reason, text) => fail(text || String(reason)));
+        connection.addEventListener(names.CONNECTION_DISCONNECTED, () => changed('disconnected'));
         connection.addEventListener(names.CONNECTION_ESTABLISHED, () => enterRoom());
         connection.connect();
     };

@@ -1,0 +1,90 @@
+"""Opening the journal at a start: whose turn it is, what an earlier process left, and how time goes on from there.
+
+The order: the lock, which says that nobody else serves; the file, set aside if it can't be read; the epoch, raised by
+every process that serves, so that no id of a request is ever used twice; the clock, which goes on over a reboot.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Callable, NamedTuple, Optional, Tuple
+
+from focus.journal.base import Journal, JournalDamaged, JournalError, JournalNewer
+from focus.journal.lock import Lock
+from focus.journal.record import Image
+from focus.journal.sqlite import SqliteJournal, SqlitePlace
+
+LOG = logging.getLogger(__name__)
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Opened(NamedTuple):
+    """A journal at a start."""
+
+    place: SqlitePlace
+    lock: Lock
+    journal: Optional[Journal]
+    """None: it can't be written now; it is tried again later."""
+    image: Image
+    """What an earlier process left; empty if nothing, or nothing that can be read."""
+    epoch: int
+    offset: float
+    """Seconds to add to the monotonic clock."""
+    rebooted: bool
+    """The host was started anew since the last record."""
+    failure: str = ""
+    """Why there is no journal."""
+
+
+def open_journal(path: str, lock: Lock, aside: Callable[[Callable[[], None]], None]) -> Opened:
+    """Open, or make, the journal whose lock we hold. Never raises: what can't be read is set aside and told."""
+    place = SqlitePlace(path, aside)
+    try:
+        journal, image = _read(place)
+        epoch = int(journal.noted("epoch") or 0) + 1
+        journal.note("epoch", str(epoch))
+        offset, rebooted = _go_on(journal, image)
+    except JournalError as error:
+        LOG.error("There is no journal: %s. The calls go on, but none of them would outlive this process. It is tried "
+                  "again every 30 s", error)
+        return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, str(error))
+    if image.damage:
+        LOG.error("The journal is damaged: %s. What came after it is not known; the calls are kept as far as the "
+                  "server allows", image.damage)
+    return Opened(place, lock, journal, image, epoch, offset, rebooted)
+
+
+def _read(place: SqlitePlace) -> Tuple[SqliteJournal, Image]:
+    try:
+        journal = place.make()
+        try:
+            return journal, journal.load()
+        except JournalError:
+            journal.close()
+            raise
+    except (JournalDamaged, JournalNewer) as error:
+        aside = place.set_aside()
+        LOG.error("The journal can't be read: %s. It is kept as %s; this process begins without it, and the clients of "
+                  "running calls reload", error, aside)
+        journal = place.make()
+        return journal, journal.load()
+
+
+def _go_on(journal: Journal, image: Image) -> Tuple[float, bool]:
+    """How the clock of the service goes on: monotonic seconds of an earlier boot mean nothing now."""
+    try:
+        with open(BOOT_ID, encoding="ascii") as file:
+            boot = file.read().strip()
+    except OSError:
+        boot = ""
+    try:
+        before = json.loads(journal.noted("clock") or "{}")
+        offset, same = float(before.get("offset", 0.0)), before.get("boot", boot) == boot
+    except (ValueError, TypeError, AttributeError):
+        offset, same = 0.0, True
+    now = time.monotonic() + offset
+    if image.at is not None and (not same or now < image.at):
+        offset += image.at + max(0.0, time.time() - image.wall) - now
+    journal.note("clock", json.dumps({"boot": boot, "offset": offset}))
+    return offset, image.at is not None and not same

@@ -1,0 +1,88 @@
+"""What a server counts of one stream under XEP-0198, as Prosody 0.12 does it. Plain data and arithmetic: no socket.
+
+Stanzas are numbered from 1 in each direction. The queue of what the client has not acknowledged holds only the last
+`limit` stanzas; a stream that has lost one of them can't be resumed any more, which shows only when that is tried.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from typing import Any, Deque, List
+
+from lxml import etree
+
+DELAY = "<delay xmlns='urn:xmpp:delay' from='%s' stamp='2026-01-01T00:00:00Z'/>"
+
+
+class ServerSession:
+    """One session of the account.
+
+    jid: full JID. token: what `<resume/>` names it by; empty if it can't be resumed (stream management is off).
+    """
+
+    def __init__(self, jid: str, limit: int) -> None:
+        self.jid = jid
+        self.token = ""
+        self.managed = False
+        self.received: List[bytes] = []
+        """Every stanza of the client since stream management was switched on; their number is our h."""
+        self.sent = 0
+        """Stanzas numbered for the client, whether a connection took them or not."""
+        self.acknowledged = 0
+        """The last number the client has acknowledged, by `<a/>` or by `<resume/>`."""
+        self.confirmed = 0
+        """Our h as last told to the client: what it may forget."""
+        self.resumptions = 0
+        self.ended = ""
+        """Why the session is over; empty while it lives."""
+        self.unread: Any = None
+        """The splitter of a connection that broke, with what it had read of a stanza."""
+        self._unacknowledged: Deque[Any] = deque(maxlen=limit)
+
+    @property
+    def h(self) -> int:
+        """Stanzas of the client received."""
+        return len(self.received)
+
+    @property
+    def overflown(self) -> bool:
+        """Whether a stanza has fallen out of the queue that the client has not acknowledged."""
+        return len(self._unacknowledged) < self.sent - self.acknowledged
+
+    def number(self, stanza: Any) -> None:
+        """Give the next number to an element for the client and keep it until it is acknowledged."""
+        if self.managed:
+            self.sent += 1
+            self._unacknowledged.append(stanza)
+
+    def acknowledge(self, h: int) -> bool:
+        """The client has handled `h` stanzas; False for a number that can't be: it was less before, or none was sent.
+        """
+        if not self.acknowledged <= h <= self.sent:
+            return False
+        self.acknowledged = h
+        while len(self._unacknowledged) > self.sent - h:
+            self._unacknowledged.popleft()
+        return True
+
+    def replay(self) -> List[bytes]:
+        """What the client has not acknowledged, in order, as it is sent once more."""
+        return [_delayed(stanza, self.jid.partition("/")[0]) for stanza in self._unacknowledged]
+
+    def undelivered(self) -> List[Any]:
+        """What the client has never acknowledged, when the session ends; the oldest may be lost."""
+        return list(self._unacknowledged)
+
+
+def _delayed(stanza: Any, account: str) -> bytes:
+    """A stanza of the queue: presences and messages say that they are late, requests and answers do not."""
+    late = copy.deepcopy(stanza)
+    if etree.QName(late).localname != "iq" and late.find("{urn:xmpp:delay}delay") is None:
+        late.append(etree.fromstring(DELAY % account))
+    return serialised(late)
+
+
+def serialised(stanza: Any) -> bytes:
+    """A stanza as it is written to a stream of jabber:client."""
+    return bytes(etree.tostring(stanza, encoding="utf-8"))
