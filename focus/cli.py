@@ -1,4 +1,4 @@
-"""The command ``jicofo``: run, check, config."""
+"""The command ``jicofo``: run, stop, upgrade, check, config."""
 from __future__ import annotations
 
 import os
@@ -10,10 +10,14 @@ from focus.config import Config, ConfigError, load
 
 USAGE = """\
 usage: jicofo [run] [--config FILE] [--OPTION=VALUE ...]
+       jicofo stop [--end-calls] [--config FILE] [--OPTION=VALUE ...]
+       jicofo upgrade [--config FILE] [--OPTION=VALUE ...]
        jicofo check [--config FILE] [--OPTION=VALUE ...]
        jicofo config [--explain [--config FILE] [--OPTION=VALUE ...]]
 
 run      hold conferences until a signal ends it (also without the word)
+stop     end the process that serves, so that another can go on with its calls; with --end-calls end these first
+upgrade  let this version take over from the one that serves, which stays until that has proved to work
 check    read the configuration and print the value of every option and where it came from
 config   print an annotated ini with every option; with --explain the names that the given options lead to
 
@@ -28,9 +32,11 @@ config   print an annotated ini with every option; with --explain the names that
 --config FILE            the ini file to read
 
 Every other option is listed by `jicofo config`, with its flag and its variable. A flag wins over a variable, that over
-the ini. Exit status: 0 ended on request, 2 the configuration is wrong.
+the ini. Exit status: 0 ended on request, 1 a fault or a command that failed, 2 the configuration is wrong, 3 another
+process serves with the same journal, 5 ended by `jicofo stop --end-calls`.
 """
 
+FAILED = 1
 WRONG_CONFIGURATION = 2
 
 
@@ -67,8 +73,35 @@ def run(arguments: List[str]) -> int:
     for warning in config.warnings:
         logger.warning("%s", warning)
     from focus import service  # brings gevent, which the other commands don't need
+    from focus.journal.base import JournalFailed
 
-    return service.run(config)
+    try:
+        return service.run(config)
+    except JournalFailed as error:
+        raise ConfigError("journal_file: %s (%s); give the focus's user a folder it can write to, or say none" % (
+            error, config.source_of("journal_file"))) from None
+
+
+def stop(arguments: List[str]) -> int:
+    """Ends the process that serves."""
+    from focus import handover
+
+    config = load([argument for argument in arguments if argument != "--end-calls"], os.environ)
+    try:
+        return _print(handover.stop(config, "--end-calls" in arguments) + "\n")
+    except handover.CommandFailed as error:
+        return _refuse(str(error), FAILED)
+
+
+def upgrade(arguments: List[str]) -> int:
+    """Lets this version take over from the one that serves."""
+    from focus import handover
+
+    config = load(arguments, os.environ)
+    try:
+        return _print(handover.upgrade(config, lambda text: print("jicofo: %s" % text, flush=True)) + "\n")
+    except handover.CommandFailed as error:
+        return _refuse(str(error), FAILED)
 
 
 def check(arguments: List[str]) -> int:
@@ -94,7 +127,8 @@ def config(arguments: List[str]) -> int:
     return _print(pages.explained(given))
 
 
-COMMANDS: Dict[str, Callable[[List[str]], int]] = {"run": run, "check": check, "config": config}
+COMMANDS: Dict[str, Callable[[List[str]], int]] = {
+    "run": run, "stop": stop, "upgrade": upgrade, "check": check, "config": config}
 
 
 def _warn(given: Config) -> None:
@@ -102,9 +136,9 @@ def _warn(given: Config) -> None:
         print("jicofo: warning: %s" % warning, file=sys.stderr)
 
 
-def _refuse(text: str) -> int:
+def _refuse(text: str, status: int = WRONG_CONFIGURATION) -> int:
     print("jicofo: %s" % text, file=sys.stderr)
-    return WRONG_CONFIGURATION
+    return status
 
 
 def _print(text: str) -> int:

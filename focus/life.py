@@ -16,7 +16,8 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, Optional
+import time
+from typing import Any, NamedTuple, Optional
 
 from focus import __version__
 from focus.journal.base import JournalFailed
@@ -30,7 +31,20 @@ CALLS_ENDED = 5
 """Exit status after ``jicofo stop --end-calls``: not to be started again by itself."""
 
 
-def take_turn(config: Any) -> Optional[Lock]:
+def identity() -> str:
+    """Version and place of this program: what tells two installed versions apart."""
+    return "%s in %s" % (__version__, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Turn(NamedTuple):
+    """It is our turn to serve."""
+
+    lock: Lock
+    waited_since: Optional[float]
+    """Seconds since 1970 at which we began to wait as a spare; None if it was our turn at once."""
+
+
+def take_turn(config: Any) -> Optional[Turn]:
     """Get the lock on the journal, waiting for it as a spare if so configured; None without a journal.
 
     Raises:
@@ -43,6 +57,7 @@ def take_turn(config: Any) -> Optional[Lock]:
                     config.source_of("journal_file"))
         return None
     lock = Lock(path)
+    since = None
     if not lock.try_take():
         if not config.standby:
             holder = read_holder(lock.path)
@@ -50,9 +65,10 @@ def take_turn(config: Any) -> Optional[Lock]:
                       "standby = true, so that it waits and takes over", path,
                       "pid %d, version %s" % holder if holder is not None else "its pid is not known")
             raise SystemExit(HELD)
+        since = time.time()
         wait_for_turn(lock, path)
-    lock.sign(__version__)
-    return lock
+    lock.sign(identity())
+    return Turn(lock, since)
 
 
 def wait_for_turn(lock: Lock, path: str) -> None:
@@ -83,7 +99,7 @@ def _sign(path: str) -> None:
     temporary = "%s.%d" % (path, os.getpid())
     try:
         with open(temporary, "w", encoding="ascii") as file:
-            file.write("%d %s\n" % (os.getpid(), __version__))
+            file.write("%d %s\n" % (os.getpid(), identity()))
         os.replace(temporary, path)
     except OSError as error:
         raise JournalFailed("%s can't be written: %s" % (path, error.strerror or error)) from None

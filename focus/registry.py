@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 SERVICE = 0
 """Owner, in the journal, of the rows that belong to no conference."""
 GONE = JoinOutcome(error="disconnected")
-FAULT = JoinOutcome(error="internal-server-error", text="a fault of the focus")
+LANE_FAULT = JoinOutcome(error="internal-server-error", text="a fault of the focus")
 
 
 class Conferences:
@@ -148,7 +148,8 @@ class Conferences:
         return conference
 
     def _lane(self, conference: Conference, row: LaneRow) -> None:
-        self._start_lane(row, lambda outcome: conference.mailbox.post(messages.LaneDone(row.id, outcome)), GONE, FAULT)
+        mailbox = conference.mailbox
+        self._start_lane(row, lambda outcome: mailbox.post(messages.LaneDone(row.id, outcome)), GONE, LANE_FAULT)
 
     # --- the journal -----------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from focus.clock import Clock
 from focus.conference.state import Request
 from focus.conference.turn import Surroundings
 from focus.features import FeatureFinder
+from focus.handover import PROOF_AFTER, is_succeeded
 from focus.journal.codec import CODEC
 from focus.journal.keeper import Keeper
 from focus.journal.lanes import LaneRow
@@ -24,8 +25,8 @@ from focus.journal.opening import Opened, open_journal
 from focus.journal.record import Image
 from focus.journal.rows import Change, Ledger, Rows, Unreadable
 from focus.lanes import Lanes
-from focus.life import take_turn
-from focus.registry import FAULT, GONE, SERVICE, Conferences
+from focus.life import CALLS_ENDED, FAULT, HELD, identity, take_turn
+from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
 from focus.requests import Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
@@ -37,6 +38,7 @@ from focus.values.written import Written
 from focus.xmpp.arrivals import Connected, Disconnected
 from focus.xmpp.client import Client
 from focus.xmpp.component import Component
+from focus.xmpp.errors import JournalTaken
 from focus.xmpp.names import LEDGER
 from focus.xmpp.resumption import SessionState
 from focus.xmpp.rooms import LANES
@@ -82,9 +84,12 @@ class Service:
         self._outbox = Outbox()
         self._connections: Dict[str, Any] = connections(config, self._inbox, self._image)
         offset = opened.offset if opened is not None else 0.0
+        self._connections[CLIENT].guard = self._guard
         self._now = now = now if not offset else lambda: time.monotonic() + offset
         self._stopping = Event()
         self._ticker_failed = False
+        self._end_calls = False
+        self.handing_over = False
         self.status = 0
         self._build()
 
@@ -117,6 +122,7 @@ class Service:
         self._served = False
         self._down_since = now()
         self._began_at = time.monotonic()
+        self._prove_at: Optional[float] = None
         self._sessions: Dict[str, int] = {}
         self._restore()
 
@@ -158,6 +164,17 @@ class Service:
             self._down_since = image.at
             LOG.info("Going on with %d conferences after %.1f s", len(self.conferences), self._now() - image.at)
 
+    def _guard(self) -> None:
+        """Before every login: whether it is still our turn (DESIGN, "One writer"). Raises JournalTaken."""
+        if self._opened is None or self._opened.is_ours(self.keeper.journal):
+            return
+        LOG.critical("Another process has taken the journal %s over; this one ends and touches nothing",
+                     self._opened.place.path)
+        self.status = HELD
+        self._ticker_failed = True  # nothing more may leave
+        self._stopping.set()
+        raise JournalTaken("another process serves with our journal")
+
     # --- what the parts are given ----------------------------------------------------------------------------
 
     def _send(self, connection: str, stanza: Written) -> None:
@@ -167,7 +184,7 @@ class Service:
         self.requests.expect(connection, request.id, request.to, self.conferences.expect_for(room), seconds)
 
     def _enter_brewery(self, row: LaneRow, done: Callable[[Any], None]) -> None:
-        self._lanes.start(row, done, GONE, FAULT)
+        self._lanes.start(row, done, GONE, LANE_FAULT)
 
     def _own_jid(self) -> str:
         return self._connections[CLIENT].jid or self._config.user_jid or ""
@@ -209,6 +226,7 @@ class Service:
             for room in self._lost_rooms:
                 self.conferences.begin_anew(room)
         self._served = True
+        self._prove_at = self._now() + PROOF_AFTER
 
     def _greet(self) -> None:
         """After a fresh login: the presence that makes us reachable, the proxy included (C-106, C-1004)."""
@@ -226,6 +244,9 @@ class Service:
                 self.brewery.check()
         if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
             self.brewery.enter()
+        if self._prove_at is not None and now >= self._prove_at:
+            self._prove_at = None
+            self.keeper.prove(self._opened.epoch if self._opened is not None else 0)
         if now >= self._next_ping:
             self._next_ping = now + PING_INTERVAL
             self._ping()
@@ -253,10 +274,11 @@ class Service:
         if LEDGER.name_bytes > NAMES_LIMIT and not self._stopping.is_set():
             LOG.error("Strangers have sent %d MB of new XML names, which are never freed: the process ends and the "
                       "supervisor starts the next", LEDGER.name_bytes >> 20)
-            self.status = 1
+            self.status = FAULT
             self._stopping.set()
         times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(), self._next_check,
-                                        self._next_ping, self.brewery.retry_at if self._up else None]
+                                        self._next_ping, self._prove_at,
+                                        self.brewery.retry_at if self._up else None]
         self._clock.set(min(t for t in times if t is not None))
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -273,7 +295,7 @@ class Service:
 
     def _ticker_died(self, greenlet: Any) -> None:
         LOG.critical("The ticker died (%r); nothing works without it, the process ends", greenlet.exception)
-        self.status = 1
+        self.status = FAULT
         self._ticker_failed = True
         self._stopping.set()
 
@@ -281,17 +303,37 @@ class Service:
         """Ask for the end; may be called from a signal handler."""
         self._stopping.set()
 
+    def end_calls(self) -> None:
+        """Ask for the end of all calls, and of the process."""
+        LOG.info("All calls are to be ended")
+        self._end_calls = True
+        self.status = CALLS_ENDED
+        self._stopping.set()
+
+    def hand_over(self) -> None:
+        """Ask for the end, to come back if nobody else proves that it serves."""
+        if self.keeper.journal is None:
+            LOG.error("There is no journal now, so nothing can be handed over")
+            return
+        LOG.info("Handing over to the spare")
+        self.handing_over = True
+        self._stopping.set()
+
     def run(self) -> int:
         """Run until told to stop; returns the exit status."""
         self.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self.stop)
+        gevent.signal_handler(signal.SIGUSR1, self.hand_over)
+        gevent.signal_handler(signal.SIGUSR2, self.end_calls)
         gevent.signal_handler(signal.SIGHUP, log.reopen)
         self._stopping.wait()
         if not self._ticker_failed:
             self._wind_up()
         for connection in self._connections.values():
             connection.stop(end_stream=self._ends_calls)
+        if self._ends_calls:
+            self.keeper.end(time.time())
         if self.keeper.commits:
             LOG.info("The journal took %d commits, %d bytes", self.keeper.commits, self.keeper.bytes)
         LOG.info("Jicofo has been stopped, exiting with exit code %d", self.status)
@@ -299,8 +341,8 @@ class Service:
 
     @property
     def _ends_calls(self) -> bool:
-        """Whether the calls end with this process: nobody could go on with them."""
-        return self.keeper.journal is None
+        """Whether the calls end with this process: somebody wants it so, or nobody could go on with them."""
+        return self._end_calls or self.keeper.journal is None
 
     def _wind_up(self) -> None:
         """End between two ticks. If nobody can go on, bridges expire the calls and rooms see us leave (C-820)."""
@@ -348,8 +390,20 @@ class _Stopping:
 
 def run(config: Any) -> int:
     """Run the focus until a signal ends it; returns the exit status."""
-    lock = take_turn(config)
-    opened = None
-    if lock is not None:
-        opened = open_journal(config.journal_file, lock, gevent.get_hub().threadpool.spawn)
-    return Service(config, opened=opened).run()
+    turn = take_turn(config)
+    if turn is None:
+        return Service(config).run()
+    while True:
+        opened = open_journal(config.journal_file, turn.lock, gevent.get_hub().threadpool.spawn)
+        if opened.calls_ended_since(turn.waited_since):
+            LOG.info("All calls were ended on purpose while this process waited as a spare; it ends too")
+            return CALLS_ENDED
+        service = Service(config, opened=opened)
+        status = service.run()
+        if opened.journal is not None:
+            opened.journal.close()
+        turn.lock.release()
+        if not service.handing_over or is_succeeded(config.journal_file, turn.lock, opened.epoch, gevent.sleep):
+            return status
+        LOG.error("Nobody has proved to serve in our place: this process goes on")
+        turn.lock.sign(identity())

@@ -87,6 +87,22 @@ class Keeper:
         self.commits += 1
         self._everything = False
 
+    def prove(self, epoch: int) -> None:
+        """This process has served for some seconds: whoever handed over to it may go."""
+        self._note("proved", str(epoch))
+
+    def end(self, wall: float) -> None:
+        """All calls and streams have been ended on purpose."""
+        self.commit({}, {})
+        self._note("ended", str(wall))
+
+    def _note(self, key: str, value: str) -> None:
+        if self.journal is not None:
+            try:
+                self.journal.note(key, value)
+            except JournalError as error:
+                self._fail(str(error))
+
     # --- streams ---------------------------------------------------------------------------------------------
 
     def _streams(self, handled: Dict[Any, int], queued: Queued, everything: bool) -> List[StreamRecord]:

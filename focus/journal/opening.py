@@ -36,6 +36,22 @@ class Opened(NamedTuple):
     failure: str = ""
     """Why there is no journal."""
 
+    def is_ours(self, journal: Optional[Journal]) -> bool:
+        """Whether we still hold the lock, and nobody has raised the epoch of the journal in use."""
+        if not self.lock.still_ours():
+            return False
+        try:
+            return journal is None or journal.noted("epoch") in (None, str(self.epoch))
+        except JournalError:
+            return True  # it fails for another reason, and the next commit says so
+
+    def calls_ended_since(self, when: Optional[float]) -> bool:
+        """Whether a process ended all calls for good after that time (seconds since 1970; None: never)."""
+        try:
+            return when is not None and self.journal is not None and float(self.journal.noted("ended") or 0) > when
+        except (JournalError, ValueError):
+            return False
+
 
 def open_journal(path: str, lock: Lock, aside: Callable[[Callable[[], None]], None]) -> Opened:
     """Open, or make, the journal whose lock we hold. Never raises: what can't be read is set aside and told."""

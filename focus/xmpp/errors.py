@@ -64,6 +64,12 @@ class StreamClosed(ConnectionLost):
     """The server closed the stream in order; its session is over."""
 
 
+class JournalTaken(StreamFailure):
+    """It isn't our turn to serve any more."""
+
+    patience = Patience.REFUSED
+
+
 class ResumptionRefused(StreamFailure):
     """The stream ended after <resume/>: to us the same as <failed/> (Prosody does it for a stale h)."""
 

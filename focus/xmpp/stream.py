@@ -15,7 +15,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from time import monotonic
-from typing import Any, Deque, List, Optional
+from typing import Any, Callable, Deque, List, Optional
 
 import gevent
 from gevent.event import Event
@@ -83,6 +83,8 @@ class Connection(ABC):
         """Established connections lost until now."""
         self.failure: Optional[StreamFailure] = None
         """Why we are not connected (the last attempt's); None while connected."""
+        self.guard: Optional[Callable[[], None]] = None
+        """Called before every attempt; raises StreamFailure if there may be none."""
         self.given_way = False
         """After a second conflict: no attempt is made until `reconnect()`."""
         self.reply_timeout = reply_timeout
@@ -252,6 +254,8 @@ class Connection(ABC):
 
     def _attempt(self) -> None:
         """One connection from its beginning to its end, which is always a StreamFailure."""
+        if self.guard is not None:
+            self.guard()
         if self._managed is not None:  # resuming says what was handled; what is still in the inbox would come twice
             self._settled.wait()
         wire = self._open()

@@ -46,5 +46,5 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None
         return
     if report.when == "call":
         stage.passed = report.passed
-    if report.failed:
+    if report.failed and stage.focus.log_file.exists():
         report.sections.append(("log of the focus", stage.log()[-6000:]))

@@ -35,7 +35,7 @@ class FocusProcess:
     component: also open the component connection (needs the Prosody's component). log_file: where its standard
     error goes; default: a temporary file. profile: a file for cProfile's data (the figures are then worthless).
     journal: keep one, in a temporary folder unless a file is given. checked: after each commit compare the journal with
-    memory (`checked_focus`).
+    memory (`checked_focus`). program: a Python file to start instead of the command, with the same options.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class FocusProcess:
         profile: Optional[Path] = None,
         journal: Union[bool, Path] = True,
         checked: bool = True,
+        program: Optional[Path] = None,
     ) -> None:
         self.prosody = prosody
         self._own_folder = tempfile.mkdtemp(prefix="focus-") if journal is True else ""
@@ -68,11 +69,11 @@ class FocusProcess:
             "--journal_file=" + str(self.journal or "none"),
             *options,
         ]
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("JICOFO_")}
-        self._environment["JICOFO_AUTH_PASSWORD"] = prosody.passwords["focus"]
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("JICOFO_")}
+        self.environment["JICOFO_AUTH_PASSWORD"] = prosody.passwords["focus"]
         if component:
-            self._environment["JICOFO_SECRET"] = prosody.component_secret
-        self._environment.update(environment or {})
+            self.environment["JICOFO_SECRET"] = prosody.component_secret
+        self.environment.update(environment or {})
         self._own_log = log_file is None
         if log_file is None:
             handle, name = tempfile.mkstemp(prefix="focus-", suffix=".log")
@@ -80,6 +81,7 @@ class FocusProcess:
             log_file = Path(name)
         self.log_file = Path(log_file)
         self._profile = profile
+        self._program = program
         self._process: Optional[subprocess.Popen] = None
         #: when the process was started (monotonic seconds)
         self.started_at = 0.0
@@ -120,20 +122,27 @@ class FocusProcess:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def command(self) -> List[str]:
+        """What the process is started with, without its options."""
+        if self._program is not None:
+            return [sys.executable, str(self._program)]
+        if self._checked:
+            return [sys.executable, str(ROOT / "tests" / "support" / "checked_focus.py")]
+        return [str(ROOT / "bin" / "jicofo")]
+
     def start(self) -> None:
         """Start the process. Doesn't wait for anything. Entering the context does it, too."""
         if self._process is not None:
             raise FocusFailed("already started")
-        command: List[str] = [str(ROOT / "bin" / "jicofo")]
-        if self._checked:
-            command = [sys.executable, str(ROOT / "tests" / "support" / "checked_focus.py")]
+        command = self.command
         if self._profile is not None:
             command = [sys.executable, "-m", "cProfile", "-o", str(self._profile), str(ROOT / "focus" / "__main__.py")]
         with open(self.log_file, "ab") as log:
             self.started_at = time.monotonic()
             self._process = subprocess.Popen(
                 command + self.options,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
