@@ -14,7 +14,7 @@ from focus.bridge.pool import PoolEvent
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
 from focus.conference.inviting import is_invitable
-from focus.conference.state import ConferenceState, Published, read_state
+from focus.conference.state import JOINED, NICK, ConferenceState, Published, read_state
 from focus.conference.turn import Surroundings, Turn
 from focus.conference.validation import SourceTable
 from focus.journal.codec import CODEC
@@ -24,8 +24,9 @@ from focus.journal.rows import Change, Ledger, Unreadable
 from focus.limits import Allowed, CreationLimit
 from focus.stanzas.conference_iq import ConferenceAnswer, write_conference_answer
 from focus.stanzas.errors import stanza_error
-from focus.stanzas.focus_presence import SUPPORT_TERMINATE_RESTART
-from focus.stanzas.stanza import write_error, write_result
+from focus.stanzas.focus_presence import SUPPORT_TERMINATE_RESTART, write_focus_presence
+from focus.stanzas.muc import MucJoin, write_muc_join
+from focus.stanzas.stanza import write_error, write_presence, write_result
 from focus.tick import Floor, Mailbox
 from focus.values.addresses import bare, domain, local, real_sender
 from focus.values.rooms import JoinOutcome
@@ -187,6 +188,18 @@ class Conferences:
         for row in state.lanes.values():
             self._lane(conference, row)
         self._set_wake(conference, conference.next_timer())
+
+    def presences(self) -> Dict[str, str]:
+        """The rooms where we stand, with the presence that enters each as it is now."""
+        return {room: write_presence("%s/%s" % (room, NICK), payload_xml=write_muc_join(MucJoin()) +
+                                     write_focus_presence(conference.state.published.sent))
+                for room, conference in self._by_room.items()
+                if conference.state.phase == JOINED and conference.state.published.sent is not None}
+
+    def is_settled(self, room: str) -> bool:
+        """Whether we are in the room, or nothing holds us there any more."""
+        conference = self._by_room.get(room)
+        return conference is None or conference.state.phase == JOINED
 
     def unknown_features(self) -> Iterator[Tuple[str, Any, str]]:
         """(room, member info, occupant JID) of the members whose features are being asked for."""

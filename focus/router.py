@@ -13,6 +13,7 @@ from focus import __version__
 from focus.bridge.brewery import Brewery
 from focus.conference import messages
 from focus.conference.session import UNKNOWN_SESSION
+from focus.connections import CLIENT, COMPONENT
 from focus.features import FeatureFinder
 from focus.lanes import Lanes
 from focus.registry import Conferences
@@ -42,9 +43,9 @@ from focus.stanzas.stanza import (
 )
 from focus.values.addresses import bare, domain
 from focus.xmpp.arrivals import Arrived, Connected, Disconnected, Refused
+from focus.xmpp.standin import NAME as STAND_IN
 
 LOG = logging.getLogger(__name__)
-CLIENT = "client"
 
 
 class TimersDue(NamedTuple):
@@ -133,9 +134,10 @@ class Router:
 
     def _jingle(self, connection: str, iq: Iq) -> None:
         conference = self._parts.conferences.get(bare(iq.from_))
-        if connection != CLIENT or conference is None:
+        if connection not in (CLIENT, STAND_IN) or conference is None:
             self._refuse(connection, iq, UNKNOWN_SESSION)
         else:
+            iq.via = connection
             conference.mailbox.post(messages.JingleReceived(iq))
 
     def _conference_request(self, connection: str, iq: Iq, request: ConferenceRequest) -> None:
@@ -154,13 +156,13 @@ class Router:
         conferences.ask(request.room, messages.Asked(connection, iq, dict(request.properties)))
 
     def _answer(self, connection: str, iq: Iq, payload: str) -> None:
-        self._parts.send(connection, write_result(iq, payload, None if connection == CLIENT else iq.to))
+        self._parts.send(connection, write_result(iq, payload, iq.to if connection == COMPONENT else None))
 
     def _refuse(self, connection: str, iq: Iq, error: StanzaError) -> None:
-        self._parts.send(connection, write_error(iq, error, None if connection == CLIENT else iq.to))
+        self._parts.send(connection, write_error(iq, error, iq.to if connection == COMPONENT else None))
 
     def _disco_info(self, connection: str, payload: DiscoInfoRequest) -> str:
-        return write_disco_info(answer_disco_info(payload, component=connection != CLIENT))
+        return write_disco_info(answer_disco_info(payload, component=connection == COMPONENT))
 
     def _disco_items(self, connection: str, payload: DiscoItemsRequest) -> str:
         return write_disco_items(answer_disco_items(payload))

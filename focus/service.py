@@ -16,6 +16,8 @@ from focus.bridge.pool import Bridges
 from focus.clock import Clock
 from focus.conference.state import Request
 from focus.conference.turn import Surroundings
+from focus.connections import connections, make_client
+from focus.continuity import Continuity
 from focus.features import FeatureFinder
 from focus.handover import PROOF_AFTER, is_succeeded
 from focus.journal.codec import CODEC
@@ -36,11 +38,8 @@ from focus.stanzas.stanza import write_iq, write_presence
 from focus.tick import Floor, Inbox, Outbox, Ticker
 from focus.values.written import Written
 from focus.xmpp.arrivals import Connected, Disconnected
-from focus.xmpp.client import Client
-from focus.xmpp.component import Component
 from focus.xmpp.errors import JournalTaken
 from focus.xmpp.names import LEDGER
-from focus.xmpp.resumption import SessionState
 from focus.xmpp.rooms import LANES
 
 LOG = logging.getLogger(__name__)
@@ -78,11 +77,11 @@ class Service:
                  opened: Optional[Opened] = None) -> None:
         self._config = config
         self._opened = opened
-        self._image = opened.image if opened is not None else Image()
+        image = opened.image if opened is not None else Image()
         self._inbox = Inbox()
         self._floor = Floor()
         self._outbox = Outbox()
-        self._connections: Dict[str, Any] = connections(config, self._inbox, self._image)
+        self._connections: Dict[str, Any] = connections(config, self._inbox, image)
         offset = opened.offset if opened is not None else 0.0
         self._connections[CLIENT].guard = self._guard
         self._now = now = now if not offset else lambda: time.monotonic() + offset
@@ -92,6 +91,7 @@ class Service:
         self.handing_over = False
         self.status = 0
         self._build()
+        self._restore(image)
 
     def _build(self) -> None:
         config, now = self._config, self._now
@@ -111,6 +111,11 @@ class Service:
             tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
                               self._send, self._on_connection, self._on_timers))
+        client = self._connections[CLIENT]
+        self._continuity = Continuity(client, lambda inbox, resource: make_client(config, inbox, resource),
+                                      config.resource, config.server_queue, self.conferences.presences,
+                                      self.conferences.is_settled, self._inbox, now)
+        client.before_resuming = self._continuity.before_resuming
         self._ledger = Ledger(SERVICE, CODEC)
         self.keeper = self._make_keeper()
         self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit,
@@ -120,20 +125,23 @@ class Service:
         self._next_ping = now() + PING_INTERVAL
         self._up = False
         self._served = False
-        self._down_since = now()
         self._began_at = time.monotonic()
         self._prove_at: Optional[float] = None
         self._sessions: Dict[str, int] = {}
-        self._restore()
 
     # --- the journal -----------------------------------------------------------------------------------------
 
     def _make_keeper(self) -> Keeper:
         opened = self._opened
-        place = opened.place if opened is not None else None
-        return Keeper(opened.journal if opened is not None else None, list(self._connections.values()),
-                      self._take_changes, lambda: [self._ledger, *self.conferences.ledgers()], self._now, time.time,
-                      place, opened.failure if opened is not None else "")
+        connections = list(self._connections.values())
+
+        def ledgers() -> List[Ledger]:
+            return [self._ledger, *self.conferences.ledgers()]
+
+        if opened is None:
+            return Keeper(None, connections, self._take_changes, ledgers, self._now, time.time, None)
+        return Keeper(opened.journal, connections, self._take_changes, ledgers, self._now, time.time, opened.place,
+                      opened.failure, opened.lock.mark)
 
     def _take_changes(self) -> Tuple[List[Change], List[int]]:
         changes, ended = self.conferences.take_changes()
@@ -142,11 +150,10 @@ class Service:
     def _tables(self) -> List[Rows[Any]]:
         """The tables that belong to no conference."""
         return [self.bridges.rows, self._features.known, self._features.asking, self.brewery.standings,
-                self.brewery.lanes]
+                self.brewery.lanes, self._continuity.paces]
 
-    def _restore(self) -> None:
+    def _restore(self, image: Image) -> None:
         """Bring back what an earlier process knew; rooms whose conference can't be read begin anew."""
-        image = self._image
         stored = image.tables(SERVICE)
         for table in self._tables():
             if table.kind in stored:
@@ -160,8 +167,12 @@ class Service:
         self._lost_rooms = self.conferences.restore(image)
         self._features.restore(self.conferences.unknown_features())
         self.brewery.restore()
-        if image.at is not None:
-            self._down_since = image.at
+        self._continuity.restore()
+        self._came_back = image.at is not None
+        if image.at is not None and self._opened is not None:
+            self._continuity.down_since = image.at
+            self._continuity.rebooted = self._opened.rebooted
+            self._continuity.damaged = bool(image.damage)
             LOG.info("Going on with %d conferences after %.1f s", len(self.conferences), self._now() - image.at)
 
     def _guard(self) -> None:
@@ -178,7 +189,9 @@ class Service:
     # --- what the parts are given ----------------------------------------------------------------------------
 
     def _send(self, connection: str, stanza: Written) -> None:
-        self._outbox.add(self._connections[connection], stanza, self._sessions.get(connection))
+        target = self._connections.get(connection) or self._continuity.stand_in
+        if target is not None:
+            self._outbox.add(target, stanza, self._sessions.get(connection))
 
     def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
         self.requests.expect(connection, request.id, request.to, self.conferences.expect_for(room), seconds)
@@ -206,7 +219,7 @@ class Service:
             return  # a component has no state: its requests are answered after it is back
         if isinstance(event, Disconnected):
             self._up = False
-            self._down_since = self._now()
+            self._continuity.down_since = self._now()
             self.requests.disconnected()
             if not event.will_resume:
                 self._lanes.disconnected()
@@ -219,8 +232,9 @@ class Service:
             self._features.disconnected()
             self._greet()
         self.brewery.connected(event.resumed)
-        self.conferences.connected(event.resumed, self._now() - self._down_since)
-        if self._image.at is not None and not self._served:
+        self.conferences.connected(event.resumed, self._now() - self._continuity.down_since)
+        self._continuity.connected(event.resumed)
+        if self._came_back and not self._served:
             LOG.info("Serving again %.3f s after the start: resumed=%s, %d conferences",
                      time.monotonic() - self._began_at, "true" if event.resumed else "false", len(self.conferences))
             for room in self._lost_rooms:
@@ -276,8 +290,9 @@ class Service:
                       "supervisor starts the next", LEDGER.name_bytes >> 20)
             self.status = FAULT
             self._stopping.set()
+        self._continuity.settle(self.keeper.received)
         times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(), self._next_check,
-                                        self._next_ping, self._prove_at,
+                                        self._next_ping, self._prove_at, self._continuity.wake_at,
                                         self.brewery.retry_at if self._up else None]
         self._clock.set(min(t for t in times if t is not None))
 
@@ -352,32 +367,6 @@ class Service:
             stopped.wait()
             while self._ends_calls and self._up and self._connections[CLIENT].queued_bytes:
                 gevent.sleep(0.02)
-
-
-def connections(config: Any, inbox: Inbox, image: Image) -> Dict[str, Any]:
-    """The configured connections, by name: the focus user's, and with a secret the component's.
-
-    Those of an earlier process go on: the user's stream is resumed, what the component had to say is said.
-    """
-    client, component = image.streams.get(CLIENT), image.streams.get("component")
-    resume_from = None
-    if client is not None and client.token:
-        resume_from = SessionState(client.token, client.jid, client.max_seconds, client.handled, client.confirmed,
-                                   [stanza.encode("utf-8") for stanza in client.stanzas])
-    built: Dict[str, Any] = {CLIENT: Client(
-        inbox, user=config.user_name, domain=config.login_domain, password=config.user_password or "",
-        resource=config.resource, host=config.host, port=config.client_port, use_srv=config.use_srv,
-        use_tls=config.use_tls, ca_file=config.ca_file,
-        disable_certificate_verification=config.disable_certificate_verification,
-        password_origin=str(config.source_of("user_password")), reply_timeout=config.reply_timeout,
-        stanza_size_limit=config.stanza_size_limit, resume_from=resume_from)}
-    if config.component_enabled:
-        built["component"] = Component(
-            inbox, domain=config.component_domain, secret=config.component_secret, host=config.component_host,
-            port=config.component_port, secret_origin=str(config.source_of("component_secret")),
-            reply_timeout=config.reply_timeout, stanza_size_limit=config.stanza_size_limit,
-            waiting=[stanza.encode("utf-8") for stanza in component.stanzas] if component is not None else ())
-    return built
 
 
 class _Stopping:

@@ -118,9 +118,9 @@ class Conference:
         """The message makes us fail: its sender gets an answer and the conference goes on (J-510)."""
         if not isinstance(message, (messages.Asked, messages.JingleReceived)):
             return
-        connection = getattr(message, "connection", CLIENT)
-        self._around.send(connection, write_error(message.iq, stanza_error("internal-server-error"),
-                                                  None if connection == CLIENT else message.iq.to))
+        connection = message.connection if isinstance(message, messages.Asked) else message.iq.via
+        sender = message.iq.to if isinstance(message, messages.Asked) and connection != CLIENT else None
+        self._around.send(connection, write_error(message.iq, stanza_error("internal-server-error"), sender))
 
     def next_timer(self) -> Optional[float]:
         """Without a stream only the answers that a client waits for have a time; the rest is put off (C-1034)."""

@@ -83,12 +83,12 @@ class Turn:
     def result(self, iq: Any, payload: str = "") -> None:
         """Answer a request that came over the room."""
         self.given[iq.id] = None
-        self.send(write_result(iq, payload))
+        self.send(write_result(iq, payload), iq.via)
 
     def refuse(self, iq: Any, error: StanzaError) -> None:
         """Answer a request that came over the room with an error."""
         self.given[iq.id] = error
-        self.send(write_error(iq, error))
+        self.send(write_error(iq, error), iq.via)
 
     def request(self, kind: str, to: str, iq_type: str, payload: Union[str, Shared], endpoint: str = "",
                 invite: int = 0, session: str = "", seconds: Optional[float] = None) -> str:

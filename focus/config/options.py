@@ -95,6 +95,9 @@ _XMPP = (
          reference="xmpp.client.reply-timeout"),
     _row("stanza_size_limit", kinds.size(10000, 100000000), "2 MB", "xmpp.stanza_size_limit",
          "A larger stanza is read to its end without being kept, and refused if it is a request."),
+    _row("server_queue", number(10, 1000000, "stanzas"), "500", "xmpp.server_queue",
+         "How many stanzas the server keeps for a cut stream (Prosody: smacks_max_queue_size). If more than half of "
+         "that may be waiting, the focus takes precautions before it resumes."),
     _row("allow_sample_secrets", kinds.SWITCH, "false", "xmpp.allow_sample_secrets",
          "Accept passwords that stand in public examples (passw0rd, s3cr3t, changeme, ...). For laboratories only."),
 )

@@ -73,6 +73,7 @@ class Config:
     restart_interval: float
     shared_document_use_random_name: bool
     sctp_enabled: bool
+    server_queue: int
     journal_file: Optional[str]
     """None: no journal is kept."""
     standby: bool

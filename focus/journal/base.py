@@ -41,6 +41,10 @@ class Journal(Protocol):
         """
 
     @property
+    def last(self) -> int:
+        """Number of the last record, 0 if there is none."""
+
+    @property
     def wants_fold(self) -> bool:
         """Whether the next record should be made for folding: the records have grown."""
 

@@ -34,11 +34,12 @@ class Keeper:
         now, wall: monotonic seconds, and seconds since 1970.
         place: where a new journal is made when one has failed; None: no journal is wanted.
         failure: why there is none now.
+        mark: told the number of each record, once it is written.
     """
 
     def __init__(self, journal: Optional[Journal], connections: Sequence[Any], take: TakeChanges,
                  ledgers: Callable[[], List[Ledger]], now: Callable[[], float], wall: Callable[[], float],
-                 place: Optional[Place], failure: str = "") -> None:
+                 place: Optional[Place], failure: str = "", mark: Callable[[int], None] = lambda _: None) -> None:
         self.journal = journal
         self._wanted = place is not None
         self._connections = list(connections)
@@ -47,6 +48,7 @@ class Keeper:
         self._now = now
         self._wall = wall
         self._place = place
+        self._mark = mark
         self._bodies = Bodies()
         self._seen: Dict[str, Tuple[Any, ...]] = {}
         """By connection: what the journal knows of its session."""
@@ -56,10 +58,13 @@ class Keeper:
         self.failure = failure
         self.commits = 0
         self.bytes = 0
+        self.received = 0
+        """Stanzas handled by the process until now."""
 
     def commit(self, handled: Dict[Any, int], queued: Queued) -> None:
         """Write down the tick; when this returns, its output may leave and its input may be acknowledged."""
         rows, ended = self._take()
+        self.received += sum(handled.values())
         if not self._wanted:
             return
         if self.journal is None:
@@ -86,6 +91,7 @@ class Keeper:
             return
         self.commits += 1
         self._everything = False
+        self._mark(journal.last)
 
     def prove(self, epoch: int) -> None:
         """This process has served for some seconds: whoever handed over to it may go."""

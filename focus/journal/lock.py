@@ -6,10 +6,15 @@ holds it, for people and for the commands ``stop`` and ``upgrade``.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from typing import NamedTuple, Optional
 
 from focus.journal.base import JournalFailed
+
+_MARK = 1000
+"""Where the mark stands in the file, behind the signature."""
+_SIZE = _MARK + 8
 
 
 class Holder(NamedTuple):
@@ -29,6 +34,7 @@ class Lock:
     def __init__(self, journal_path: str) -> None:
         self.path = journal_path + ".lock"
         self._descriptor = self._open()
+        self._page: Optional[mmap.mmap] = None
         self.held = False
 
     def _open(self) -> int:
@@ -77,17 +83,32 @@ class Lock:
 
     def sign(self, version: str) -> None:
         """Write down who holds it."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, ("%d %s\n" % (os.getpid(), version)).encode("ascii", "replace"), 0)
+        text = ("%d %s\n" % (os.getpid(), version)).encode("ascii", "replace")[:_MARK]
+        os.ftruncate(self._descriptor, _SIZE)
+        os.pwrite(self._descriptor, text.ljust(_MARK, b"\0"), 0)
+        if self._page is None:
+            self._page = mmap.mmap(self._descriptor, _SIZE)
+
+    def mark(self, number: int) -> None:
+        """Note the number of the last record: so the next process knows whether the journal has lost its end."""
+        if self._page is not None:
+            self._page[_MARK:_SIZE] = number.to_bytes(8, "little")
+
+    @property
+    def marked(self) -> int:
+        """The number that was noted last, by whichever process; 0 if none was."""
+        return int.from_bytes(os.pread(self._descriptor, 8, _MARK), "little")
 
     def release(self) -> None:
         """Let go of it; somebody who waits has it at once."""
         self.held = False
-        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, b"\0" * _MARK, 0)
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of it for good."""
+        if self._page is not None:
+            self._page.close()
         os.close(self._descriptor)
         self.held = False
 
@@ -96,7 +117,7 @@ def read_holder(path: str) -> Optional[Holder]:
     """Who signed a file like this; None if nobody did or the process is gone."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
-            pid, _, version = file.read(200).strip().partition(" ")
+            pid, _, version = file.readline(_MARK).rstrip("\0\n").partition(" ")
         holder = Holder(int(pid), version)
     except (OSError, ValueError):
         return None

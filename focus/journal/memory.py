@@ -23,7 +23,13 @@ class MemoryJournal:
         """Add a record."""
         self._image.apply(record)
         self.commits += 1
+        self._image.last = self.commits
         return 0
+
+    @property
+    def last(self) -> int:
+        """Number of the last record."""
+        return self.commits
 
     @property
     def wants_fold(self) -> bool:

@@ -65,6 +65,8 @@ def open_journal(path: str, lock: Lock, aside: Callable[[Callable[[], None]], No
         LOG.error("There is no journal: %s. The calls go on, but none of them would outlive this process. It is tried "
                   "again every 30 s", error)
         return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, str(error))
+    if not image.damage and image.last < lock.marked:
+        image.damage = "%s ends with record %d, and %d were written" % (path, image.last, lock.marked)
     if image.damage:
         LOG.error("The journal is damaged: %s. What came after it is not known; the calls are kept as far as the "
                   "server allows", image.damage)

@@ -98,6 +98,8 @@ class Image:
         self.at: Optional[float] = None
         """When the last record was made; None: nothing was ever committed."""
         self.wall = 0.0
+        self.last = 0
+        """Number of the last record."""
         self._bodies: Dict[int, str] = {}
         self.damage = ""
         """What could not be read: later records are missing."""

@@ -93,7 +93,7 @@ class SqliteJournal:
             except (msgspec.MsgspecError, ValueError, TypeError) as error:
                 image.damage = "record %d of %s can't be read (%s)" % (number, self.path, error)
                 break
-            self._number = number
+            self._number = image.last = number
             self._size += len(data)
             self._remember(record)
             image.apply(record)
@@ -123,6 +123,11 @@ class SqliteJournal:
             self._ended.clear()
             self._checkpoint()
         return len(data)
+
+    @property
+    def last(self) -> int:
+        """Number of the last record."""
+        return self._number
 
     @property
     def wants_fold(self) -> bool:

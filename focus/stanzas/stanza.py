@@ -50,11 +50,13 @@ class Iq:
     child, an error). ``error`` is set exactly if the type is 'error'.
     """
 
-    __slots__ = ("type", "id", "to", "from_", "payload", "error", "element")
+    __slots__ = ("type", "id", "to", "from_", "payload", "error", "element", "via")
 
     def __init__(self, type: str, id: str, to: str, from_: str, payload: Any = None,
                  error: Optional[ParsedError] = None, element: Any = None) -> None:
         self.element = element
+        self.via = "client"
+        """Name of the connection it came by, which has to answer it."""
         self.type = type
         self.id = id
         self.to = to

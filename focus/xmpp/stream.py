@@ -85,6 +85,8 @@ class Connection(ABC):
         """Why we are not connected (the last attempt's); None while connected."""
         self.guard: Optional[Callable[[], None]] = None
         """Called before every attempt; raises StreamFailure if there may be none."""
+        self.before_resuming: Optional[Callable[[], None]] = None
+        """Called before a stream is to be resumed; may block."""
         self.given_way = False
         """After a second conflict: no attempt is made until `reconnect()`."""
         self.reply_timeout = reply_timeout
@@ -258,6 +260,8 @@ class Connection(ABC):
             self.guard()
         if self._managed is not None:  # resuming says what was handled; what is still in the inbox would come twice
             self._settled.wait()
+            if self.before_resuming is not None:
+                self.before_resuming()
         wire = self._open()
         self._wire = wire
         writer: Optional[gevent.Greenlet] = None

@@ -149,13 +149,19 @@ class Bridge:
         self._open: Dict[str, int] = {}
         self._beats = 0
         self.joined = False
-        self.stream = login.open(loop, self._on_stanza)
+        self._login = login
+        self.come_back()
+        self._timer = loop.call_every(stats_interval, self.publish)
+
+    def come_back(self) -> None:
+        """Log in and join; again after its server was gone, like a bridge that goes on with what it has."""
+        self.joined = False
+        self.stream = self._login.open(self.loop, self._on_stanza)
         self.stream.send(
             "<presence to='%s'><x xmlns='http://jabber.org/protocol/muc'/></presence>" % escape(self.jid)
         )
-        loop.wait(lambda: self.joined, 10, "the bridge has joined %s" % brewery)
+        self.loop.wait(lambda: self.joined, 10, "the bridge has joined %s" % self.brewery)
         self.publish()
-        self._timer = loop.call_every(stats_interval, self.publish)
 
     @property
     def jid(self) -> str:

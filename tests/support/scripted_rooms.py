@@ -7,7 +7,7 @@ last and with the subject; a change of affiliation is broadcast before it is ans
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Optional, Tuple
 
 from lxml import etree
 
@@ -42,8 +42,6 @@ class Room:
         self.occupants: Dict[str, Occupant] = {}
         self.affiliations: Dict[str, str] = {}
         self.whois = "anyone"
-        self.left: List[str] = []
-        """Nicknames of those who went, in order."""
         self._world = world
 
     # What happens to it
@@ -99,7 +97,6 @@ class Room:
 
     def _leave(self, occupant: Occupant, why: str, codes: Tuple[str, ...] = ()) -> None:
         del self.occupants[occupant.nick]
-        self.left.append(occupant.nick)
         for receiver in [*self.occupants.values(), occupant]:
             self._show(occupant, receiver.jid, codes + (("110",) if receiver is occupant else ()), True, why)
 

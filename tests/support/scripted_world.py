@@ -47,8 +47,6 @@ class World:
         self.brewery = "jvbbrewery@internal." + self.user_domain
         self.admins = tuple("%s@%s" % (user, self.user_domain) for user in admins)
         self.rooms: Dict[str, Room] = {}
-        self.destroyed: List[Room] = []
-        """Rooms whose last occupant has left."""
         self.on_heard: Optional[Callable[[str, Any], None]] = None
         self.on_quiet: List[Callable[[], None]] = []
         """Called when the queue has run empty."""
@@ -132,7 +130,7 @@ class World:
         elif "@" in bare and host in (self.muc, self.brewery.rpartition("@")[2]):
             self._room(bare).receive(sender, stanza)
             if not self.rooms[bare].occupants:
-                self.destroyed.append(self.rooms.pop(bare))
+                del self.rooms[bare]
         elif not to or host in (self.domain, self.user_domain):
             self.heard(to, stanza)
             self._own(sender, stanza, to)

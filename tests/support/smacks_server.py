@@ -30,8 +30,7 @@ class SmacksServer:
 
     user, password: the account, on the world's account domain. queue_limit: stanzas kept for a cut stream; one more
     and it can't be resumed. mended: a stream that broke within a stanza can be resumed, as with our module for
-    Prosody; otherwise it is resumed and never read again. on_cut: called when the account's connection has ended
-    without the end of its stream; on_resumed: called when a stream has been resumed.
+    Prosody; otherwise it is resumed and never read again.
     """
 
     def __init__(
@@ -53,13 +52,11 @@ class SmacksServer:
         self.hibernation = hibernation
         self.mended = mended
         self.on_cut: Optional[Callable[[], None]] = None
-        self.on_resumed: Optional[Callable[[], None]] = None
+        """Called when the account's connection has ended without the end of its stream."""
         self.sessions: List[ServerSession] = []
         """Every session there was, the last one at the end."""
         self.connection: Optional[_Connection] = None
         """The account's connection, once it is in a session."""
-        self.accepts = True
-        """While false, new connections are closed at once."""
         self._tokens = itertools.count(1)
         self._connections: List[_Connection] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -95,10 +92,7 @@ class SmacksServer:
     def on_readable(self) -> None:
         """A new connection."""
         sock, _ = self._listener.accept()
-        if self.accepts:
-            self._connections.append(_Connection(self, sock))
-        else:
-            sock.close()
+        self._connections.append(_Connection(self, sock))
 
     def on_writable(self) -> None:
         """Never asked for."""
@@ -324,16 +318,12 @@ class _Connection:
             return
         self.session = session
         self._server.connection = self
-        session.resumptions += 1
-        session.confirmed = session.h
         self.write("<resumed xmlns='%s' h='%d' previd='%s'/>" % (SM, session.h, session.token))
         self._out += b"".join(session.replay())
         self._asked, self._asked_at = True, session.sent
         self.write("<r xmlns='%s'/>" % SM)
         if not self._server.mended and session.unread is not None:
             self.splitter = session.unread
-        if self._server.on_resumed is not None:
-            self._server.on_resumed()
 
     def _refuse(self, session: ServerSession, why: str) -> None:
         """Not a word, the end of the connection and of the session."""
@@ -343,7 +333,6 @@ class _Connection:
     def _request(self, raw: bytes) -> None:
         session = self.session
         if session is not None:
-            session.confirmed = session.h
             self.write("<a xmlns='%s' h='%d'/>" % (SM, session.h))
 
     def _answer(self, raw: bytes) -> None:

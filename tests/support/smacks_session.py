@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from typing import Any, Deque, List
+from typing import Any, Deque, List, Optional
 
 from lxml import etree
+
+from tests.support.wire import Splitter
 
 DELAY = "<delay xmlns='urn:xmpp:delay' from='%s' stamp='2026-01-01T00:00:00Z'/>"
 
@@ -31,13 +33,10 @@ class ServerSession:
         """Stanzas numbered for the client, whether a connection took them or not."""
         self.acknowledged = 0
         """The last number the client has acknowledged, by `<a/>` or by `<resume/>`."""
-        self.confirmed = 0
-        """Our h as last told to the client: what it may forget."""
-        self.resumptions = 0
         self.ended = ""
         """Why the session is over; empty while it lives."""
-        self.unread: Any = None
-        """The splitter of a connection that broke, with what it had read of a stanza."""
+        self.unread: Optional[Splitter] = None
+        """That of the connection that broke last, with what it had read of a stanza."""
         self._unacknowledged: Deque[Any] = deque(maxlen=limit)
 
     @property

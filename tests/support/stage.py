@@ -46,17 +46,26 @@ _LINE = re.compile(r"^Jicofo \S+ \S+ (?P<level>[A-Z]+): (?P<text>.*)$", re.MULTI
 _numbers = itertools.count(1)
 
 
+def _accounts_host(enabled: Iterable[str], disabled: Iterable[str] = ()) -> str:
+    """More configuration of the accounts' host: modules it has, and modules of all hosts that it hasn't."""
+    names = [", ".join('"%s"' % name for name in modules) for modules in (enabled, disabled)]
+    return 'VirtualHost "%s"\n  modules_enabled = { %s }\n  modules_disabled = { %s }\n' % (USER_DOMAIN, *names)
+
+
 #: without this, a stream that was cut inside a stanza can't be resumed on Prosody 0.12 (see the module)
-MENDED_HOST = 'VirtualHost "%s"\n  modules_enabled = { "smacks_resume_fix" }\n' % USER_DOMAIN
+MENDING = "smacks_resume_fix"
+MENDED_HOST = _accounts_host([MENDING])
 
 
-def full_prosody(mended: bool = False, **settings: Any) -> Prosody:
+def full_prosody(mended: bool = False, managed: bool = True, shell: bool = False, more_global: str = "",
+                 **settings: Any) -> Prosody:
     """A Prosody with all three ways to the focus, an open MUC service and a tenant's.
 
-    mended: its fault in resuming streams is repaired.
+    mended: its fault in resuming streams is repaired. managed: accounts have stream management. shell: `prosodyctl
+    shell` can talk to it while it runs. more_global: lines for the global part of its configuration.
     """
-    hosts = EXTRA_HOSTS + (MENDED_HOST if mended else "")
-    return Prosody(extra_global=EXTRA_GLOBAL, extra_hosts=hosts, **settings)
+    hosts = EXTRA_HOSTS + _accounts_host([MENDING] * mended + ["admin_shell"] * shell, ["smacks"] * (not managed))
+    return Prosody(extra_global=EXTRA_GLOBAL + more_global, extra_hosts=hosts, **settings)
 
 
 def wait_usable(focus: FocusProcess, timeout: float = 30.0, component: bool = True) -> None:

@@ -9,11 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
-
-from supervisor.xmlrpc import SupervisorTransport
+from typing import Mapping, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "conf" / "supervisor" / "jicofo.conf"
@@ -28,11 +25,6 @@ pidfile = supervisord.pid
 silent = true
 nodaemon = true
 user = {user}
-[unix_http_server]
-file = supervisor.sock
-chmod = 0600
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [include]
 files = jicofo.conf
 """
@@ -100,16 +92,6 @@ class SupervisedFocus:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-    def processes(self) -> List[Dict[str, Any]]:
-        """What supervisord tells of each process: name, pid, statename, …"""
-        transport = SupervisorTransport(None, None, "unix://" + str(self.directory / "supervisor.sock"))
-        try:
-            server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
-            answer: Any = server.supervisor.getAllProcessInfo()
-            return list(answer)
-        finally:
-            transport.close()
 
     def is_ours(self, pid: int) -> bool:
         """Whether that process runs and is a child of our supervisord."""

@@ -45,6 +45,11 @@ class Splitter:
         self._searched = 0
         self.ended = False
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the beginning of an element has come, and not its end."""
+        return bool(self._buffer.strip())
+
     def feed(self, data: bytes) -> List[Tuple[bytes, bytes]]:
         """The elements completed by `data`. `</stream:stream>` sets `ended`."""
         buffer = self._buffer + data if self._buffer else data
