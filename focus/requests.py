@@ -16,6 +16,9 @@ from focus.stanzas.stanza import write_iq
 QUICK = 1.0
 """Seconds within which our own server answers a ping if it isn't behind; before that nobody is called silent."""
 
+ROUNDS = 3
+"""Late answers after which that is how far the server is, not how busy."""
+
 Deliver = Callable[[str, Optional[Any]], None]
 """Told the id and the answer, or None when the deadline ran out."""
 
@@ -52,6 +55,8 @@ class Requests:
         self._check = ""
         """Id of the ping whose answer settles the suspects; one serves all that are due."""
         self._check_sent = 0.0
+        self._rounds = 0
+        """Pings in a row that were answered late."""
         self._connected = False
 
     def __len__(self) -> int:
@@ -71,9 +76,10 @@ class Requests:
         """Hand a result or error to who waits for it; False if nobody does."""
         if self._check and iq.id == self._check and connection == "client" and _same(self._server, iq.from_):
             self._check = ""
-            if self._now() - self._check_sent > QUICK:
+            if self._now() - self._check_sent > QUICK and self._rounds < ROUNDS:
                 self._ask_server()  # it is behind: an answer may wait in a connection it hasn't come to yet
             else:
+                self._rounds = 0
                 self._time_out()
             return True
         pending = self._pending.get(iq.id)
@@ -106,6 +112,7 @@ class Requests:
 
     def _ask_server(self) -> None:
         self._check = self._new_id()
+        self._rounds += 1
         self._check_sent = self._now()
         self._send("client", write_iq("get", self._check, self._server, write_ping()))
 
@@ -124,6 +131,7 @@ class Requests:
         """The stream is there: deadlines start anew. Without resumption no answer will come to what was asked."""
         self._connected = True
         self._check = ""
+        self._rounds = 0
         self._suspects = []
         if not resumed:
             self._pending.clear()

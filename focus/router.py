@@ -89,6 +89,13 @@ class Router:
             if type(item) is Arrived:
                 self._apologise(item)
 
+    def skip(self, item: Any) -> None:
+        """A stanza that has ended processes before this one: nobody looks at it (DESIGN, "Poison")."""
+        attributes = item.element.attrib if type(item) is Arrived else item.attrs
+        LOG.error("Skipped a stanza from %s: the process has crashed at it again and again", attributes.get("from"))
+        if type(item) is Arrived:
+            self._apologise(item)
+
     def _apologise(self, item: Arrived) -> None:
         element = item.element
         if str(element.tag).endswith("}iq") and element.get("type") in ("get", "set"):

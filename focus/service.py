@@ -13,6 +13,7 @@ from gevent.event import Event
 from focus import __version__, log
 from focus.bridge.brewery import Brewery
 from focus.bridge.pool import Bridges
+from focus.caution import Caution
 from focus.clock import Clock
 from focus.conference.state import Request
 from focus.conference.turn import Surroundings
@@ -29,7 +30,7 @@ from focus.journal.rows import Change, Ledger, Rows, Unreadable
 from focus.lanes import Lanes
 from focus.life import CALLS_ENDED, FAULT, HELD, identity, take_turn
 from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
-from focus.requests import Requests
+from focus.requests import QUICK, Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
 from focus.stanzas.disco import focus_caps
@@ -90,10 +91,10 @@ class Service:
         self._end_calls = False
         self.handing_over = False
         self.status = 0
-        self._build()
+        self._build(image)
         self._restore(image)
 
-    def _build(self) -> None:
+    def _build(self, image: Image) -> None:
         config, now = self._config, self._now
         ids = Ids(self._opened.epoch if self._opened is not None else 0)
         self._new_id = ids
@@ -103,7 +104,7 @@ class Service:
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
-                               self.conferences.bridge_event, ids)
+                               self.conferences.bridge_event, ids, self._ask_server)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
@@ -120,6 +121,9 @@ class Service:
         self.keeper = self._make_keeper()
         self._ticker = Ticker(self._inbox, self._floor, self._outbox, router.dispatch, self._on_commit,
                               self.keeper.commit)
+        caution = Caution(self.keeper.journal, image, now)
+        if caution.is_active:
+            self._ticker.be_careful(caution, router.skip)
         self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
         self._next_check = now() + config.health_checks_interval
         self._next_ping = now() + PING_INTERVAL
@@ -275,6 +279,13 @@ class Service:
                 sender = None if name == CLIENT else connection.jid
                 self.requests.expect(name, request, self._config.domain, self._pinged(connection))
                 self._send(name, write_iq("get", request, self._config.domain, write_ping(), sender))
+
+    def _ask_server(self, answered: Callable[[bool], None]) -> None:
+        """Ping our own server; tell whether it answered within a second."""
+        request, sent = self._new_id(), self._now()
+        self.requests.expect(CLIENT, request, self._config.login_domain,
+                             lambda _, iq: answered(iq is not None and self._now() - sent <= QUICK))
+        self._send(CLIENT, write_iq("get", request, self._config.login_domain, write_ping()))
 
     @staticmethod
     def _pinged(connection: Any) -> Callable[[str, Any], None]:

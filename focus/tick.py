@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from time import monotonic
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 import gevent
 from gevent import Greenlet
@@ -168,6 +168,17 @@ class Outbox:
         return queued
 
 
+class Careful(Protocol):
+    """``focus.caution`` has one."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether stanzas are to be taken one by one."""
+
+    def begin(self, stream: Any) -> bool:
+        """A stanza is about to be handled; True if it is to be skipped instead."""
+
+
 class Ticker:
     """Runs the ticks.
 
@@ -187,6 +198,8 @@ class Ticker:
         self._keep = keep
         self.ticks = 0
         self._ended: Optional[Event] = None
+        self._careful: Optional[Careful] = None
+        self._skip: Callable[[Any], None] = dispatch
 
     def start(self) -> Greenlet:
         """Run ticks in a greenlet until it is killed."""
@@ -202,8 +215,34 @@ class Ticker:
                 gevent.sleep(early)
                 items += self._inbox.take_now()
             begun = monotonic()
-            self.tick(items)
+            if self._careful is None:
+                self.tick(items)
+            else:
+                self._one_by_one(items, self._careful)
         self._ended.set()
+
+    def be_careful(self, careful: Careful, skip: Callable[[Any], None]) -> None:
+        """Take one stanza a tick.
+
+        Args:
+            careful: told of each stanza before it is handled; says whether to skip it, and when it is over.
+            skip: what is done instead of handling.
+        """
+        self._careful, self._skip = careful, skip
+
+    def _one_by_one(self, items: List[Any], careful: Careful) -> None:
+        for item in items:
+            counted = getattr(item, "size", 0) and item.connection.stream is not None
+            if counted and careful.is_active and careful.begin(item.connection.stream):
+                handle, self._dispatch = self._dispatch, self._skip
+                try:
+                    self.tick([item])
+                finally:
+                    self._dispatch = handle
+            else:
+                self.tick([item])
+        if not careful.is_active:
+            self._careful = None
 
     def end(self, ended: Event) -> None:
         """Let the running tick be the last one; the event is set when its output has been handed over."""

@@ -43,18 +43,21 @@ class Brewery:
         now: monotonic seconds.
         join: ``join(row, done)``: start the lane that enters the room.
         new_id: makes ids.
+        ask_server: pings our own server, and tells whether it answered quickly.
         tell: told what conferences have to hear.
     """
 
     def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
                  join: Callable[[LaneRow, Callable[[JoinOutcome], None]], None],
-                 tell: Callable[[PoolEvent], None], new_id: Callable[[], str]) -> None:
+                 tell: Callable[[PoolEvent], None], new_id: Callable[[], str],
+                 ask_server: Callable[[Callable[[bool], None]], None]) -> None:
         self.room = room
         self._bridges = bridges
         self._now = now
         self._join = join
         self._tell = tell
         self._new_id = new_id
+        self._ask_server = ask_server
         self.standings: Rows[Standing] = Rows("brewery", Standing)
         self.standings[room] = Standing()
         self.lanes: Rows[LaneRow] = Rows("brewery lane", LaneRow)
@@ -160,10 +163,17 @@ class Brewery:
     def check(self) -> None:
         """Health by presence (B-430); called every interval. Also the retry of a failed entry."""
         now = self._now()
-        if self.inside:
+        if self.inside and self._bridges.any_silent(now):
+            self._ask_server(self._server_answered)  # streams are ordered: what it has of them comes before its answer
+        elif self.inside:
             self._check_bridges(now)
         if self.retry_at is not None and self.retry_at <= now:
             self.enter()
+
+    def _server_answered(self, quickly: bool) -> None:
+        """Nobody is called silent while our own server is (U-47)."""
+        if quickly and self.inside:
+            self._check_bridges(self._now())
 
     def _check_bridges(self, now: float) -> None:
         before = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}

@@ -48,6 +48,8 @@ class Bridge(Row):
     sctp_asked_at: float = float("-inf")
     failed_at: Optional[float] = None
     failed_why: str = ""
+    silent: bool = False
+    """It failed by its silence: its next statistics end that."""
     endpoints: int = field(default=0, metadata={"journal": False})
     """Of our conferences; counted again from them after a restart."""
     conferences: int = field(default=0, metadata={"journal": False})
@@ -117,6 +119,9 @@ class Bridges:
         if stats.current_timestamp is None or stats.current_timestamp != bridge.stamp or fresh:
             bridge.seen_at = now
             bridge.stamp = stats.current_timestamp
+            if bridge.silent:
+                bridge.silent = False
+                bridge.failed_at = None
         if bridge.shutting_down and not was_shutting_down and not fresh:
             events.append(PoolEvent("lost", jid, "it is shutting down"))
         elif fresh or (not was_usable and self.is_operational(bridge, now) and not bridge.draining):
@@ -165,12 +170,17 @@ class Bridges:
         for bridge in self.rows.values():
             bridge.seen_at = now
 
+    def any_silent(self, now: float) -> bool:
+        """Whether some bridge has published nothing new for too long."""
+        return any(now - bridge.seen_at > self._silent_after for bridge in self.rows.values())
+
     def check(self, now: float) -> List[PoolEvent]:
-        """Health by presence (B-430): to be called every interval."""
+        """Health by presence (B-430): to be called every interval; about silence see ``any_silent``."""
         events: List[PoolEvent] = []
         for bridge in self.rows.values():
             if now - bridge.seen_at > self._silent_after:
                 self.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
+                bridge.silent = True
             elif not bridge.healthy:
                 self.failed(bridge.jid, "it says it isn't healthy", now)
                 events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))

@@ -161,7 +161,7 @@ def _answered(turn: Turn, message: messages.Answered) -> None:
     elif request.kind == "grant":
         roles.grant_answered(turn, request.endpoint, message.iq)
     elif request.kind == "features":
-        inviting.server_answered(turn, request.at)
+        inviting.server_answered(turn, request.at, request.invite)
     elif request.kind != "terminate":
         inviting.consequences(turn, replies.answered(turn, request, message.iq))
 

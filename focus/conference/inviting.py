@@ -19,6 +19,7 @@ from focus.conference.state import (
     ALLOCATING,
     ENDED,
     JOINED,
+    JOINING,
     OFFERED,
     WAITING,
     Allocated,
@@ -35,6 +36,8 @@ FEATURES_WAIT = 5.0
 """Seconds a member that doesn't answer disco is waited for (C-641)."""
 SERVER_QUICK = 1.0
 """Seconds within which our own server answers if it isn't behind with everything."""
+SERVER_ROUNDS = 3
+"""Late answers after which that is how far the server is."""
 RETRY_BRIDGE = 5.0
 """Seconds between two tries while there's no bridge (B-831)."""
 SAY_AGAIN = 60.0
@@ -81,16 +84,16 @@ def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]
     consider(turn)
 
 
-def ask_before_giving_up(turn: Turn) -> None:
+def ask_before_giving_up(turn: Turn, round_: int = 1) -> None:
     """The timer for features ran out: that counts when our own server has answered (DESIGN, "Deadlines")."""
     if any(member.features is None for member in turn.state.members.values()):
-        turn.request("features", turn.around.config.login_domain, "get", write_ping())
+        turn.request("features", turn.around.config.login_domain, "get", write_ping(), invite=round_)
 
 
-def server_answered(turn: Turn, asked_at: float) -> None:
+def server_answered(turn: Turn, asked_at: float, round_: int) -> None:
     """A quick answer of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
-    if turn.now - asked_at > SERVER_QUICK:
-        ask_before_giving_up(turn)
+    if turn.now - asked_at > SERVER_QUICK and round_ < SERVER_ROUNDS:
+        ask_before_giving_up(turn, round_ + 1)
     else:
         give_up_silent(turn)
 
@@ -253,6 +256,17 @@ def offer(turn: Turn, allocated: Allocated) -> None:
                  participant.sid)
 
 
+def terminate_owed(turn: Turn) -> None:
+    """We are in the room again: say what couldn't be said."""
+    for participant in turn.state.participants.values():
+        if not participant.owed:
+            continue
+        owed, participant.owed = participant.owed, ()
+        for sid, reason, text in owed:
+            turn.request("terminate", participant.jid, "set", write_session_terminate(sid, reason, text),
+                         participant.endpoint)
+
+
 def offer_held(turn: Turn) -> None:
     """We are in the room again: send the offers that had to wait for that."""
     for participant in list(turn.state.participants.values()):
@@ -302,8 +316,10 @@ def initiate_answered(turn: Turn, endpoint: str, sid: str, iq: Optional[Any]) ->
 
 
 def terminate(turn: Turn, participant: Participant, reason: str, text: str) -> None:
-    """Tell the client that its session is over (J-128), if it has one."""
-    if participant.sid:
+    """Tell the client that its session is over (J-128), if it has one: now, or when we are in the room again."""
+    if participant.sid and turn.state.phase == JOINING:
+        participant.owed = (*participant.owed, (participant.sid, reason, text))
+    elif participant.sid:
         turn.request("terminate", participant.jid, "set", write_session_terminate(participant.sid, reason, text),
                      participant.endpoint)
 

@@ -93,6 +93,7 @@ def _joined(turn: Turn, outcome: JoinOutcome) -> None:
     if not state.members:
         turn.after("initial", config.initial_timeout)  # counts from here (C-807)
     else:
+        inviting.terminate_owed(turn)
         inviting.consider(turn)
         inviting.retry_waiting(turn)
         inviting.offer_held(turn)
@@ -191,6 +192,10 @@ def own_presence(turn: Turn, stanza: Any) -> None:
         state.seen_inside = True
         if state.phase == JOINED and stanza.affiliation is not None:
             _own_role(turn, stanza.affiliation)
+    if stanza.type == "error" and state.phase == JOINED:
+        turn.log.warning("The room doesn't take our presence (%s): it has lost us, and the focus goes back in",
+                         stanza.error.condition if stanza.error is not None else "no reason given")
+        _go_back(turn)
     if stanza.type != "unavailable" or state.phase == OVER:
         return
     if state.phase == JOINING and not state.seen_inside and not stanza.destroyed:

@@ -141,6 +141,8 @@ class Participant(Row):
     """Bridge that refused this participant's request and isn't asked for it again (K-471)."""
     answers: Tuple[Answer, ...] = ()
     """The last few given to it."""
+    owed: Tuple[Tuple[str, str, str], ...] = ()
+    """Sessions that ended while we weren't in the room: sid, reason, text of what it has to be told."""
 
 
 @dataclass(eq=False)

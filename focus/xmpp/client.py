@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 
 from focus.xmpp import negotiation, resolve
 from focus.xmpp.arrivals import Inbox
-from focus.xmpp.errors import ResumptionRefused, StreamFailure, client_stream_error
+from focus.xmpp.errors import ResumptionRefused, ResumptionUnsure, StreamFailure, client_stream_error
 from focus.xmpp.negotiation import Account
 from focus.xmpp.parser import CLIENT, STANZA_LIMIT
 from focus.xmpp.resolve import Address
@@ -17,6 +17,8 @@ from focus.xmpp.tls import TlsSettings
 from focus.xmpp.wire import Wire
 
 log = logging.getLogger(__name__)
+RESUME_TRIES = 3
+"""Attempts to resume that may break off before the session is given up."""
 
 
 class Client(Connection):
@@ -61,6 +63,8 @@ class Client(Connection):
         self.tls = TlsSettings(ca_file, not disable_certificate_verification)
         self._addresses: List[Address] = []
         self._warned_unencrypted = False
+        self._unsure = 0
+        """Attempts to resume in a row whose outcome isn't known."""
         if resume_from is not None:
             self._managed = Session.restore(resume_from)
             self.jid = resume_from.jid
@@ -101,11 +105,16 @@ class Client(Connection):
         if self._managed is not None:
             try:
                 if negotiation.resume(wire, features, self._managed):
+                    self._unsure = 0
                     self.jid = self._managed.jid
                     return True
-            except ResumptionRefused:
-                self._forget_session()
+            except ResumptionRefused as failure:
+                self._unsure += 1
+                if not isinstance(failure, ResumptionUnsure) or self._unsure >= RESUME_TRIES:
+                    self._forget_session()
+                    self._unsure = 0
                 raise
+            self._unsure = 0
             log.warning("%s: the server did not resume the stream; starting anew", self.name)
             self._forget_session()
         self.jid = negotiation.bind(wire, features, account)

@@ -76,6 +76,11 @@ class ResumptionRefused(StreamFailure):
     patience = Patience.NONE
 
 
+class ResumptionUnsure(ResumptionRefused):
+    """The connection broke after <resume/>: to be tried once more, since a server that has refused says <failed/>
+    then."""
+
+
 class NoAnswer(StreamFailure):
     """The server did not answer in time."""
 

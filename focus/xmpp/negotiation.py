@@ -15,6 +15,7 @@ from focus.xmpp.errors import (
     NoAnswer,
     ProtocolMismatch,
     ResumptionRefused,
+    ResumptionUnsure,
     StreamError,
     TlsUnavailable,
 )
@@ -132,14 +133,17 @@ def _refusal(wire: Wire, account: Account, condition: str, name: str, detail: st
 def resume(wire: Wire, features: Any, session: Session) -> bool:
     """Try to resume; True if the server goes on with the session. What it confirms is deleted from it.
 
-    Raises ResumptionRefused if the stream ends instead of an answer, or if the resumed stream does not answer.
+    Raises ResumptionUnsure if the connection breaks instead of an answer, which may be the network's fault or the
+    server's no; ResumptionRefused if the stream ends otherwise.
     """
     if features.find("{%s}sm" % SM) is None:
         return False
     wire.write(session.resume_request())
     try:
         answer = wire.expect("{%s}resumed" % SM, "{%s}failed" % SM)
-    except (ConnectionLost, NoAnswer, StreamError, ProtocolMismatch) as error:
+    except (ConnectionLost, NoAnswer) as error:
+        raise ResumptionUnsure("stream resumption refused: the stream ended after <resume/> (%s)" % error) from None
+    except (StreamError, ProtocolMismatch) as error:
         raise ResumptionRefused("stream resumption refused: the stream ended after <resume/> (%s)" % error) from None
     if answer.tag != "{%s}resumed" % SM:
         return False
@@ -166,8 +170,7 @@ def _probe(wire: Wire, session: Session) -> None:
                 session.confirm(int(answer.get("h", "")))
                 return
     except (NoAnswer, StreamError) as error:
-        raise ResumptionRefused("the server resumed the stream but does not read it (%s); starting anew"
-                                % error) from None
+        raise ResumptionUnsure("the server resumed the stream but does not read it (%s)" % error) from None
 
 
 def bind(wire: Wire, features: Any, account: Account) -> str:

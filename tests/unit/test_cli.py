@@ -45,7 +45,7 @@ def test_version():
     ((), {}, "domain: not set; give the main XMPP domain"),
     (("--config=/nowhere/jicofo.ini",), {}, "/nowhere/jicofo.ini: No such file or directory"),
     (("config", "--domain=meet.example"), {}, "config: '--domain=meet.example' is of use with --explain only"),
-    (("chekc",), {}, "unknown command 'chekc'; give one of run, check, config"),
+    (("chekc",), {}, "unknown command 'chekc'; give one of run, stop, upgrade, check, config"),
     (("run", "--domain=meet.example", "--log_file=/nowhere/x"), {}, "log_file: /nowhere/x (flag --log_file): No such"),
 ])
 def test_what_is_wrong_ends_with_2_and_one_line(arguments, environment, complaint):

@@ -5,7 +5,7 @@
 //
 // Query: room, name, audio=0, video=0 (don't use that device), height (of the camera's picture), simulcast=1 (send three
 // sizes of it; the small bridge passes on the smallest only), picture=canvas (share a drawn picture instead of asking for
-// a screen), join=0 (wait for the button).
+// a screen), join=0 (wait for the button), patience (seconds that the focus has to answer, 10).
 
 (() => {
     const demo = window.demo;
@@ -199,7 +199,7 @@
     }
 
     // Resolves when a Jingle request of that action has been answered with a result by the focus.
-    function answered(action, limit = 10000) {
+    function answered(action, limit = 1000 * (Number(query.get('patience')) || 10)) {
         const begin = demo.wire.length ? demo.wire[demo.wire.length - 1].ms : 0;
         return new Promise((resolve, reject) => {
             const timer = setTimeout(() => finish(reject, new Error(`${action} was not answered`)), limit);
