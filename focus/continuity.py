@@ -102,6 +102,7 @@ class Continuity:
         if settled and not self._stand_in.rooms:
             self._until = min(self._until, now + LEAVE)
         if not (self._stand_in.rooms or self._stand_in.leaving) or now >= self._until:
+            LOG.info("The new stream stands in the rooms; the second session has left them")
             self._close()
 
     def _forward(self, request: Arrived) -> None:

@@ -33,6 +33,7 @@ from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
 from focus.requests import QUICK, Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
+from focus.stanzas.colibri2 import ConferenceModify, write_conference_modify
 from focus.stanzas.disco import focus_caps
 from focus.stanzas.small import write_ping
 from focus.stanzas.stanza import write_iq, write_presence
@@ -104,7 +105,7 @@ class Service:
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
-                               self.conferences.bridge_event, ids, self._ask_server)
+                               self.conferences.bridge_event, ids, self._ask_server, self._expire_conference)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
@@ -153,8 +154,8 @@ class Service:
 
     def _tables(self) -> List[Rows[Any]]:
         """The tables that belong to no conference."""
-        return [self.bridges.rows, self._features.known, self._features.asking, self.brewery.standings,
-                self.brewery.lanes, self._continuity.paces]
+        return [self.bridges.rows, self.bridges.owed, self._features.known, self._features.asking,
+                self.brewery.standings, self.brewery.lanes, self._continuity.paces]
 
     def _restore(self, image: Image) -> None:
         """Bring back what an earlier process knew; rooms whose conference can't be read begin anew."""
@@ -286,6 +287,11 @@ class Service:
         self.requests.expect(CLIENT, request, self._config.login_domain,
                              lambda _, iq: answered(iq is not None and self._now() - sent <= QUICK))
         self._send(CLIENT, write_iq("get", request, self._config.login_domain, write_ping()))
+
+    def _expire_conference(self, bridge: str, meeting_id: str) -> None:
+        """End a conference that was left behind on a bridge; whatever it answers is fine."""
+        payload = write_conference_modify(ConferenceModify(meeting_id, expire=True))
+        self._send(CLIENT, write_iq("get", self._new_id(), bridge, payload))
 
     @staticmethod
     def _pinged(connection: Any) -> Callable[[str, Any], None]:

@@ -43,6 +43,7 @@ class Brewery:
         now: monotonic seconds.
         join: ``join(row, done)``: start the lane that enters the room.
         new_id: makes ids.
+        expire: ends a conference, by its meeting id, on a bridge.
         ask_server: pings our own server, and tells whether it answered quickly.
         tell: told what conferences have to hear.
     """
@@ -50,7 +51,8 @@ class Brewery:
     def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
                  join: Callable[[LaneRow, Callable[[JoinOutcome], None]], None],
                  tell: Callable[[PoolEvent], None], new_id: Callable[[], str],
-                 ask_server: Callable[[Callable[[bool], None]], None]) -> None:
+                 ask_server: Callable[[Callable[[bool], None]], None],
+                 expire: Callable[[str, str], None]) -> None:
         self.room = room
         self._bridges = bridges
         self._now = now
@@ -58,6 +60,7 @@ class Brewery:
         self._tell = tell
         self._new_id = new_id
         self._ask_server = ask_server
+        self._expire = expire
         self.standings: Rows[Standing] = Rows("brewery", Standing)
         self.standings[room] = Standing()
         self.lanes: Rows[LaneRow] = Rows("brewery lane", LaneRow)
@@ -156,6 +159,8 @@ class Brewery:
         item = stanza.muc.item
         events = self._bridges.heard(stanza.from_, stats, item.jid if item is not None else None, self._now())
         if fresh:
+            for meeting_id in self._bridges.back(stanza.from_, self._now()):
+                self._expire(stanza.from_, meeting_id)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)
         self._publish(events)
@@ -171,8 +176,10 @@ class Brewery:
             self.enter()
 
     def _server_answered(self, quickly: bool) -> None:
-        """Nobody is called silent while our own server is (U-47)."""
-        if quickly and self.inside:
+        """Nobody is called silent while our own server is, nor at once after that (U-47)."""
+        if not quickly:
+            self._bridges.heard_again(self._now())
+        elif self.inside:
             self._check_bridges(self._now())
 
     def _check_bridges(self, now: float) -> None:

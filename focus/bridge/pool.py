@@ -69,6 +69,20 @@ class Bridge(Row):
         return "%s-%s" % (self.version, self.release)
 
 
+@dataclass(eq=False)
+class Owed(Row):
+    """A conference left behind on a bridge that couldn't be told: it is expired there when the bridge is back."""
+
+    bridge: str
+    meeting_id: str
+    since: float
+
+
+MAX_OWED = 1000
+OWED_FOR = 600.0
+"""Seconds after which a bridge has forgotten by itself what nobody uses (K-350, K-351)."""
+
+
 class Bridges:
     """The table of bridges.
 
@@ -82,6 +96,7 @@ class Bridges:
     def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
                  silent_after: float = 45.0) -> None:
         self.rows: Rows[Bridge] = Rows("pool", Bridge)
+        self.owed: Rows[Owed] = Rows("owed", Owed)
         self._reset_after = reset_after
         self._rampup = rampup
         self._average_stress = average_stress
@@ -197,6 +212,20 @@ class Bridges:
         if bridge is not None:
             bridge.failed_at = now
             bridge.failed_why = why
+
+    def owe(self, jid: str, meeting_id: str, now: float) -> None:
+        """The conference couldn't be ended on the bridge."""
+        for key in [key for key, row in self.owed.items() if now - row.since > OWED_FOR]:
+            del self.owed[key]
+        if len(self.owed) < MAX_OWED:
+            self.owed["%s %s" % (meeting_id, jid)] = Owed(jid, meeting_id, now)
+
+    def back(self, jid: str, now: float) -> List[str]:
+        """The bridge is there again: meeting ids of the conferences to be ended on it, which are then forgotten."""
+        found = [(key, row) for key, row in self.owed.items() if row.bridge == jid]
+        for key, _ in found:
+            del self.owed[key]
+        return [row.meeting_id for _, row in found if now - row.since <= OWED_FOR]
 
     def placed(self, jid: str, now: float) -> None:
         """An endpoint is being put on the bridge (B-303, B-305)."""

@@ -50,6 +50,9 @@ Consequence = Union[Allocated, Retry, Reinvite]
 def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequence]:
     """Handle the answer to a request to a bridge (kinds allocate, update, expire, expire-conference)."""
     if request.kind == "expire-conference":
+        failure = _failure(iq)
+        if failure is not None and failure.reason is None and failure.condition in (TIMEOUT, "item-not-found"):
+            turn.around.bridges.owe(request.to, turn.state.meeting_id, turn.now)  # it isn't there, or doesn't hear
         _conference_expired(turn, request)
         return []
     session = turn.state.bridges.get(request.to)

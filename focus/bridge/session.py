@@ -102,8 +102,10 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     turn.state.bridges.pop(session.bridge, None)
     turn.around.bridges.removed(session.bridge, len(endpoints))
     turn.around.bridges.conference(session.bridge, -1)
-    if tell and session.phase != NEW:
+    if tell and session.phase != NEW and turn.around.bridges.get(session.bridge) is not None:
         expire_conference(turn, session.bridge)
+    elif session.phase != NEW:
+        turn.around.bridges.owe(session.bridge, turn.state.meeting_id, turn.now)
     return endpoints
 
 

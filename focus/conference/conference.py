@@ -13,7 +13,7 @@ from gevent import Greenlet
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.conference import asking, ending, inviting, joining, members, messages, publishing, roles, session, updates
-from focus.conference.state import JOINED, NICK, OVER, WAITING, ConferenceState
+from focus.conference.state import JOINED, JOINING, NICK, OVER, WAITING, ConferenceState
 from focus.conference.turn import CLIENT, Surroundings, Turn
 from focus.journal.lanes import LaneRow
 from focus.journal.rows import Ledger
@@ -201,6 +201,7 @@ def _connection_back(turn: Turn, message: messages.ConnectionBack) -> None:
             joining.begin(turn)  # it was to begin while there was no stream
         return
     state.lanes.clear()
+    state.phase = JOINING
     state.join_attempt = state.kicks = 0
     roles.after_reconnect(turn)
     updates.after_reconnect(turn)

@@ -237,12 +237,16 @@ class TestFreshStream:
         assert scene.one("conference-modify")[0].get("create") == "true"
 
     def test_offer_in_flight(self):
-        """Terminated, and a new sid."""
+        """Terminated, and a new sid; said when we are in the room again."""
         scene = Scene().bring_in("anna0001", "bo000002")
         scene.join("carla003")
         scene.mail(scene.allocated(scene.one("conference-modify")))
         sid = scene.one("session-initiate")[0].get("sid")
         scene.mail(messages.ConnectionBack(False))
+        assert not scene.take("session-terminate"), "nobody would take it from one who isn't in the room"
+        present = [scene.presence(nick) for nick in ("anna0001", "bo000002", "carla003")]
+        scene.mail(*present)
+        scene.lane_done(JOINED)
         assert [t[0].get("sid") for t in scene.take("session-terminate")] == [sid]
         assert scene.state.participants["carla003"].sid != sid
 
