@@ -1,6 +1,6 @@
 # The verbs. A bare Debian 12 needs nothing but make; what is missing is installed, as root or by sudo.
 
-.PHONY: demo test lint clean
+.PHONY: demo test chaos lint clean
 
 demo:
 	@tools/setup
@@ -9,6 +9,11 @@ demo:
 test:
 	@tools/setup --all
 	@.venv/bin/python tools/test
+
+# All kills of the chaos tests, of which `make test` does some; under an hour, on a machine with nothing else to do.
+chaos:
+	@tools/setup
+	@CHAOS=all .venv/bin/python -m pytest -s -q tests/chaos
 
 lint:
 	@tools/setup

@@ -25,6 +25,8 @@ PROOF_WITHIN = 30.0
 """Seconds it has for that."""
 SPARE_WITHIN = 60.0
 """Seconds a supervisor has to start a spare."""
+SPARE_COMES = 5.0
+"""Seconds within which one that is being started shows up."""
 STOP_WITHIN = 15.0
 LOOK_EVERY = 0.05
 
@@ -169,7 +171,7 @@ def upgrade(config: Any, say: Callable[[str], None]) -> str:
     """
     old = serving(config)
     path = config.journal_file
-    spare = read_holder(spare_file(path))
+    spare = _wait(lambda: read_holder(spare_file(path)), SPARE_COMES)
     if spare is None:
         raise CommandFailed("no spare waits to take over: run two processes with standby = true, as "
                             "conf/supervisor/jicofo.conf does")

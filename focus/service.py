@@ -406,9 +406,9 @@ def run(config: Any) -> int:
             return CALLS_ENDED
         service = Service(config, opened=opened)
         status = service.run()
-        if opened.journal is not None:
-            opened.journal.close()
-        turn.lock.release()
+        turn.lock.release()  # before the journal is closed, which waits for the disk
+        if service.keeper.journal is not None:
+            service.keeper.journal.close()
         if not service.handing_over or is_succeeded(config.journal_file, turn.lock, opened.epoch, gevent.sleep):
             return status
         LOG.error("Nobody has proved to serve in our place: this process goes on")

@@ -36,6 +36,9 @@ ca_file = {ca_file}
 [bridge]
 brewery_jid = {brewery}
 
+[journal]
+file = {journal}
+
 [log]
 level = {log_level}
 """
@@ -148,6 +151,7 @@ class Stack:
             "brewery": self.prosody.brewery,
             "port": self.prosody.c2s_port,
             "ca_file": self.prosody.ca_file,
+            "journal": self.directory / "journal.db",
             "log_level": self._log_level,
         }
         focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names))

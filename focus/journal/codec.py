@@ -74,6 +74,7 @@ class RowCodec:
     def __init__(self) -> None:
         self._shapes: Dict[type, _Shape] = {}
         self._decoders: Dict[type, Any] = {}
+        self._encoders: Dict[type, Callable[[Any], bytes]] = {}
 
     def _shape(self, kind: type) -> _Shape:
         shape = self._shapes.get(kind)
@@ -91,6 +92,14 @@ class RowCodec:
                 return data
             shape = self._shape(kind)
         return shape.encode(row)
+
+    def encoder(self, kind: type) -> Callable[[Any], bytes]:
+        """``encode`` for one kind of row."""
+        encode = self._encoders.get(kind)
+        if encode is None:
+            encode = self._shape(kind).encode if dataclasses.is_dataclass(kind) else _encoder.encode
+            self._encoders[kind] = encode
+        return encode
 
     def decode(self, kind: type, data: bytes) -> Any:
         """A new row. Raises Unreadable."""

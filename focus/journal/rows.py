@@ -9,7 +9,7 @@ by row, and a row that was touched without being changed is not written.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, TypeVar
 
 R = TypeVar("R")
 
@@ -19,6 +19,9 @@ class Codec(Protocol):
 
     def encode(self, row: Any) -> bytes:
         """The row as bytes, the same for equal rows."""
+
+    def encoder(self, kind: type) -> Callable[[Any], bytes]:
+        """``encode`` for one kind of row."""
 
     def decode(self, kind: type, data: bytes) -> Any:
         """A new row of a kind. Raises ``Unreadable``."""
@@ -190,27 +193,28 @@ class Rows(Dict[str, R]):
 
     # --- what the ledger does with it ------------------------------------------------------------------------
 
-    def collect(self, ledger: Ledger) -> Iterator[Change]:
-        """The changes since the last time."""
-        encode = ledger.codec.encode
+    def collect(self, ledger: Ledger, pending: Dict[Tuple[str, str], Change]) -> None:
+        """Add the changes since the last time to those that are pending."""
+        encode = ledger.codec.encoder(self.of)
+        owner, kind, prefix, all_saved = ledger.owner, self.kind, self.prefix, self.saved
         for key, inserted in self.touched.items():
             row = self.get(key)
-            saved = self.saved.get(key)
+            saved = all_saved.get(key)
+            name = prefix + key
             if row is None:
                 if saved is not None:
-                    del self.saved[key]
-                    yield Change(ledger.owner, self.kind, self.prefix + key, 0, None)
+                    del all_saved[key]
+                    pending[kind, name] = Change(owner, kind, name, 0, None)
                 continue
             value = encode(row)
             if saved is None or inserted:
-                ledger.orders += 1
-                order = ledger.orders
+                ledger.orders = order = ledger.orders + 1
             elif saved[1] == value:
                 continue
             else:
                 order = saved[0]
-            self.saved[key] = (order, value)
-            yield Change(ledger.owner, self.kind, self.prefix + key, order, value)
+            all_saved[key] = (order, value)
+            pending[kind, name] = Change(owner, kind, name, order, value)
         self.touched.clear()
         self.before.clear()
 
@@ -296,9 +300,9 @@ class Ledger:
 
     def collect(self) -> None:
         """A turn is over and stands: its changes are pending now."""
-        while self._active:  # encoding changes nothing, so nothing is added meanwhile
-            for change in self._active.pop(0).collect(self):
-                self.pending[change.kind, change.key] = change
+        for rows in self._active:  # encoding changes nothing, so nothing is added meanwhile
+            rows.collect(self, self.pending)
+        self._active.clear()
 
     def roll_back(self) -> None:
         """Undo everything since the last collection."""

@@ -53,7 +53,7 @@ def another(server: Prosody, focus: FocusProcess) -> Iterator[Another]:
 def command(focus: FocusProcess, *words: str) -> subprocess.CompletedProcess[str]:
     """``jicofo WORDS`` with the configuration of this process."""
     return subprocess.run([*focus.command, *words, *focus.options], env=focus.environment, timeout=120,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def waits(stage: Stage, spare: FocusProcess) -> None:
