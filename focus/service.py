@@ -146,7 +146,7 @@ class Service:
         if opened is None:
             return Keeper(None, connections, self._take_changes, ledgers, self._now, time.time, None)
         return Keeper(opened.journal, connections, self._take_changes, ledgers, self._now, time.time, opened.place,
-                      opened.failure, opened.lock.mark)
+                      opened.failure, opened.lock.mark, opened.epoch)
 
     def _take_changes(self) -> Tuple[List[Change], List[int]]:
         changes, ended = self.conferences.take_changes()
@@ -265,7 +265,7 @@ class Service:
             self.brewery.enter()
         if self._prove_at is not None and now >= self._prove_at:
             self._prove_at = None
-            self.keeper.prove(self._opened.epoch if self._opened is not None else 0)
+            self.keeper.prove()
         if now >= self._next_ping:
             self._next_ping = now + PING_INTERVAL
             self._ping()

@@ -35,11 +35,13 @@ class Keeper:
         place: where a new journal is made when one has failed; None: no journal is wanted.
         failure: why there is none now.
         mark: told the number of each record, once it is written.
+        epoch: of this process; a new journal has to know it.
     """
 
     def __init__(self, journal: Optional[Journal], connections: Sequence[Any], take: TakeChanges,
                  ledgers: Callable[[], List[Ledger]], now: Callable[[], float], wall: Callable[[], float],
-                 place: Optional[Place], failure: str = "", mark: Callable[[int], None] = lambda _: None) -> None:
+                 place: Optional[Place], failure: str = "",
+                 mark: Callable[[int], None] = lambda _: None, epoch: int = 0) -> None:
         self.journal = journal
         self._wanted = place is not None
         self._connections = list(connections)
@@ -48,6 +50,7 @@ class Keeper:
         self._now = now
         self._wall = wall
         self._place = place
+        self._epoch = epoch
         self._mark = mark
         self._bodies = Bodies()
         self._seen: Dict[str, Tuple[Any, ...]] = {}
@@ -93,9 +96,9 @@ class Keeper:
         self._everything = False
         self._mark(journal.last)
 
-    def prove(self, epoch: int) -> None:
+    def prove(self) -> None:
         """This process has served for some seconds: whoever handed over to it may go."""
-        self._note("proved", str(epoch))
+        self._note("proved", str(self._epoch))
 
     def end(self, wall: float) -> None:
         """All calls and streams have been ended on purpose."""
@@ -170,6 +173,7 @@ class Keeper:
             return False
         try:
             self.journal = self._place.make()
+            self.journal.note("epoch", str(self._epoch))
         except JournalError as error:
             self.failure = str(error)
             return False

@@ -39,7 +39,7 @@ def another(server: Prosody, focus: FocusProcess) -> Iterator[Another]:
     made: List[FocusProcess] = []
 
     def start(*options: str, **settings: Any) -> FocusProcess:
-        process = FocusProcess(server, journal=focus.journal, options=list(options), **settings)
+        process = FocusProcess(server, journal=focus.journal or False, options=list(options), **settings)
         made.append(process)
         process.start()
         return process

@@ -9,7 +9,8 @@ import pytest
 from tests.support import media
 from tests.support.focus_process import FocusProcess
 from tests.support.prosody import Prosody
-from tests.support.stage import Stage, answers_to, full_prosody, unavailable_focus, wait_usable
+from tests.support.relay import Relay
+from tests.support.stage import Stage, answers_to, full_prosody, is_ready, unavailable_focus, wait_usable
 from tests.support.wire import Stanza
 
 
@@ -128,3 +129,25 @@ def test_who_waits_for_the_room_is_answered(stage: Stage) -> None:
     for client in (anna, bo):
         client.wait_joined(20)
     stage.wait_call(anna, bo)
+
+
+def test_who_asked_by_the_component_is_answered(stage: Stage) -> None:
+    """C-1038: the component has no resumption; a request that came by it is answered after the reconnect.
+
+    The room can't be entered meanwhile: nothing passes between the focus's user and the server.
+    """
+    relay = Relay(stage.loop, stage.prosody.c2s_port)
+    stage.focus.stop()
+    stage.focus.options.append("--client_port=%d" % relay.port)
+    stage.focus.start()
+    wait_resumed(stage)
+    stage.wait(lambda: stage.log().count("Registered (resumed=false) component") == 1, "the component", stage.log)
+    relay.hold()
+    anna, room = stage.client(), stage.room()
+    answers: List[Stanza] = []
+    asked = anna.send_iq("set", stage.focus.component_jid, anna.conference_request(room), answers.append)
+    stage.wait_log("Conference request for room " + room)
+    kill_and_start(stage.focus)
+    relay.release()
+    stage.wait(lambda: answers, "the answer", stage.log)
+    assert is_ready(answers[0]) and len(answers_to(anna, [asked])) == 1

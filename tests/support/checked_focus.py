@@ -60,5 +60,5 @@ def checked(original: Any) -> Any:
 
 
 if __name__ == "__main__":
-    Keeper.commit = checked(Keeper.commit)
+    Keeper.commit = checked(Keeper.commit)  # type: ignore[method-assign]
     sys.exit(main())

@@ -8,8 +8,11 @@ from lxml import etree
 
 from focus import service
 from focus.config import load
+from focus.journal.lock import Lock
+from focus.journal.opening import open_journal
 from focus.router import TimersDue
 from focus.xmpp.arrivals import Arrived, Connected
+from tests.support.harness import Stats
 
 
 class Wire:
@@ -20,6 +23,14 @@ class Wire:
         self.connected = True
         self.sent: List[Any] = []
         self.dropped = ""
+        self.stream = None
+        self.queued = 0
+
+    def accepts(self, session: Any) -> bool:
+        return True
+
+    def waiting(self) -> List[bytes]:
+        return []
 
     def send(self, stanzas: List[bytes], session: Any) -> None:
         self.sent += [etree.fromstring(b"<s xmlns='jabber:client'>%s</s>" % stanza)[0] for stanza in stanzas]
@@ -106,3 +117,50 @@ def test_an_unknown_proxy_is_neither_accepted_nor_refused(world, caplog):
         built._ticker.tick([Arrived(client, element, 10)])
         assert client.sent[-1].get("type") == expected
     assert len(client.sent) == sent + 2
+
+
+class TestRestored:
+    """A later process with the same journal (DESIGN, "Coming back, resumed")."""
+
+    def start(self, monkeypatch, tmp_path):
+        client = Wire("client", "focus@auth.meet.example/focus", managed=True)
+        monkeypatch.setattr(service, "connections", lambda *_: {"client": client})
+        lock = Lock(str(tmp_path / "journal.db"))
+        assert lock.try_take()
+        opened = open_journal(str(tmp_path / "journal.db"), lock, lambda function: function())
+        built = service.Service(load(["--domain=meet.example"], {}), now=lambda: 100.0, opened=opened)
+        return built, client, lock
+
+    def end(self, built, lock):
+        built.keeper.journal.close()
+        lock.close()
+
+    def test_the_brewery_is_entered_once(self, monkeypatch, tmp_path):
+        """S-111: the join goes on with what has come already; nothing is asked again."""
+        built, client, lock = self.start(monkeypatch, tmp_path)
+        built._ticker.tick([Connected(client, False, client.jid, 1)])
+        asked = [el for el in client.sent if el.get("to", "").startswith("jvbbrewery@")]
+        assert len(asked) == 3 and not built.brewery.inside
+        answer(built, client, asked[1])
+        self.end(built, lock)
+        built, client, lock = self.start(monkeypatch, tmp_path)
+        built._ticker.tick([Connected(client, True, client.jid, 0)])
+        assert not [el for el in client.sent if el.get("to", "").startswith("jvbbrewery@")]
+        answer(built, client, asked[2])
+        own = etree.fromstring(
+            "<s xmlns='jabber:client'><presence from='%s'><x xmlns='http://jabber.org/protocol/muc#user'><item "
+            "affiliation='owner' role='moderator'/><status code='110'/></x></presence></s>" % asked[0].get("to"))[0]
+        built._ticker.tick([Arrived(client, own, 10)])
+        assert built.brewery.inside and not built.brewery.lanes
+        self.end(built, lock)
+
+    def test_bridges_are_known(self, monkeypatch, tmp_path):
+        built, _, lock = self.start(monkeypatch, tmp_path)
+        built.bridges.heard("jvbbrewery@x/jvb1", Stats(stress_level=0.5, version="2.3", drain=False), "jvb@x/1", 90.0)
+        built.bridges.failed("jvbbrewery@x/jvb1", "it said so", 95.0)
+        tick(built, [100.0], 0.0)
+        self.end(built, lock)
+        built, _, lock = self.start(monkeypatch, tmp_path)
+        bridge = built.bridges.get("jvbbrewery@x/jvb1")
+        assert (bridge.stress, bridge.version, bridge.failed_why) == (0.5, "2.3", "it said so")
+        self.end(built, lock)

@@ -5,6 +5,7 @@ from typing import Any, List
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from focus.journal.lanes import LaneRow
 from focus.lanes import Gone, Lanes
@@ -70,6 +71,39 @@ def test_one_write_and_one_acknowledgement_after_all_turns(world):
     assert connection.did[0][1][0] == {connection: 5}
     assert sorted(connection.did[1][1]) == ["re 0a", "re 0b", "re 0c", "re 1a", "re 2a"]
     assert connection.did[2][1] == 5
+
+
+def test_the_last_tick(world):
+    """Its output has been handed over when the event is set; what comes later isn't taken any more."""
+    _, owners, connection, ticker, _ = world
+    ended = Event()
+    ticker._inbox.put(Item(connection, "0a"))
+    ticker.end(ended)
+    greenlet = ticker.start()
+    ticker._inbox.put(Item(connection, "0b"))
+    greenlet.join(1)
+    assert ended.is_set() and greenlet.dead and owners[0].turns == []
+
+
+def test_one_by_one(world):
+    """DESIGN, "Poison": each stanza is a tick, and the one that is to be skipped is not handled."""
+
+    class Careful:
+        is_active = True
+        begun: List[Any] = []
+
+        def begin(self, stream):
+            self.begun.append(stream)
+            self.is_active = len(self.begun) < 3
+            return len(self.begun) == 2
+
+    _, owners, connection, ticker, commits = world
+    connection.stream = "the stream"
+    skipped: List[Any] = []
+    ticker.be_careful(Careful(), skipped.append)
+    ticker._one_by_one([Item(connection, "0" + letter) for letter in "abcd"], ticker._careful)
+    assert owners[0].turns == [["0a"], ["0c"], ["0d"]] and [item.text for item in skipped] == ["0b"]
+    assert len(commits) == 4 and ticker._careful is None
 
 
 def test_the_floor_is_empty_after_a_tick(world):
@@ -177,7 +211,7 @@ class TestLanes:
         requests.connected(resumed=False)
         self.requests = requests
         self.lanes = Lanes(self.floor, requests, lambda _, s: self.out.append(s), lambda: "id%d" % len(self.out),
-                           {"ask": self.ask, "fail": self.fail})
+                           {"ask": self.ask, "fail": self.fail, "twice": self.twice})
 
     @staticmethod
     def ask(lane, to):
@@ -185,6 +219,16 @@ class TestLanes:
         lane.expect(request, to)
         lane.write("<iq/>")
         return lane.next().stanza.id
+
+    @staticmethod
+    def twice(lane, to):
+        ids = []
+        for stanza in ("<one/>", "<two/>"):
+            request = lane.new_id()
+            lane.expect(request, to)
+            lane.write(stanza)
+            ids.append(lane.next().stanza.id)
+        return ids
 
     @staticmethod
     def fail(lane):
@@ -207,6 +251,24 @@ class TestLanes:
         self.floor.wait_quiet()
         assert self.done == ["lost"] and self.floor.busy == 0
         assert Gone.__doc__
+
+    def test_reborn_it_writes_nothing_again(self):
+        """DESIGN, "Coming back, resumed": the same ids, the same answers, and on from there."""
+        row = LaneRow("l1", "twice", {"to": "a@b/c"})
+        self.lanes.start(row, self.done.append, "lost", "fault")
+        self.floor.wait_quiet()
+        self.requests.answered("client", Iq("result", "id0", "", "a@b/c"))
+        self.floor.wait_quiet()
+        assert self.out == ["<one/>", "<two/>"] and row.ids == ("id0", "id1") and row.writes == 2
+        kept = (row.ids, row.writes, row.heard)
+        self.setup_method()
+        again = LaneRow("l1", "twice", {"to": "a@b/c"}, *kept)
+        self.lanes.start(again, self.done.append, "lost", "fault")
+        self.floor.wait_quiet()
+        assert not self.out and not self.done and len(self.requests) == 1
+        self.requests.answered("client", Iq("result", "id1", "", "a@b/c"))
+        self.floor.wait_quiet()
+        assert self.done == [["id0", "id1"]] and not self.out
 
     def test_a_fault_of_ours_ends_it_too(self):
         self.start("fail")
