@@ -15,6 +15,7 @@ import sqlite3
 import time
 from typing import Any, Callable, Optional
 
+from focus.journal.base import JournalFailed
 from focus.journal.lock import Holder, Lock, read_holder
 from focus.life import identity, spare_file
 
@@ -33,17 +34,17 @@ LOOK_EVERY = 0.05
 
 # --- the process that hands over ------------------------------------------------------------------------------------
 
-def is_succeeded(path: str, lock: Lock, epoch: int, sleep: Callable[[float], None]) -> bool:
+def is_succeeded(path: str, lock: Lock, epoch: int, sleep: Callable[[float], Any]) -> bool:
     """After the lock was let go: wait until a later process has proved itself.
 
     Args:
         path: of the journal.
         lock: ours, released; when this returns False, it is held again.
         epoch: of the process that hands over.
-        sleep: lets others run.
+        sleep: lets others run for so many seconds; true if this process is to end.
 
     Returns:
-        True: somebody else serves. False: nobody does, and it is our turn again.
+        True: somebody else serves, or this process is to end. False: nobody does, and it is our turn again.
     """
     deadline = time.monotonic() + PROOF_WITHIN
     begun = time.monotonic()
@@ -58,7 +59,8 @@ def is_succeeded(path: str, lock: Lock, epoch: int, sleep: Callable[[float], Non
                 LOG.error("The new process (pid %d) has the journal and doesn't serve: it is killed", holder.pid)
                 _signal(holder.pid, signal.SIGKILL)
             deadline = time.monotonic() + PROOF_WITHIN
-        sleep(LOOK_EVERY)
+        if sleep(LOOK_EVERY):
+            return True
 
 
 def proved(path: str) -> int:
@@ -96,6 +98,8 @@ def serving(config: Any) -> Holder:
     path = config.journal_file
     if path is None:
         raise CommandFailed("no journal is configured, so it isn't known which process serves; use the supervisor")
+    if os.path.exists(path + ".lock") and not os.access(path + ".lock", os.R_OK | os.W_OK):
+        raise CommandFailed("%s.lock is another user's; do this as root or as the focus's user" % path)
     holder = read_holder(path + ".lock")
     if holder is None or not _is_locked(path):
         raise CommandFailed("no process serves with the journal %s" % path)
@@ -104,7 +108,10 @@ def serving(config: Any) -> Holder:
 
 def _is_locked(path: str) -> bool:
     """Whether somebody holds the lock: a pid alone may be another process's by now."""
-    lock = Lock(path)
+    try:
+        lock = Lock(path)
+    except JournalFailed:
+        return False
     try:
         return not lock.try_take()
     finally:
@@ -171,6 +178,8 @@ def upgrade(config: Any, say: Callable[[str], None]) -> str:
     """
     old = serving(config)
     path = config.journal_file
+    if not os.path.exists(path):
+        raise CommandFailed("process %d has no journal now, so nothing can be handed over; its log says why" % old.pid)
     spare = _wait(lambda: read_holder(spare_file(path)), SPARE_COMES)
     if spare is None:
         raise CommandFailed("no spare waits to take over: run two processes with standby = true, as "

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any, NamedTuple, Optional
 
-from focus import __version__
+from focus import __version__, log
 from focus.journal.base import JournalFailed
 from focus.journal.lock import Lock, read_holder
 
@@ -31,9 +31,14 @@ CALLS_ENDED = 5
 """Exit status after ``jicofo stop --end-calls``: not to be started again by itself."""
 
 
+_INSTALLED = int(os.stat(__file__).st_mtime)
+"""When the files of this program were written, as it was at the start."""
+
+
 def identity() -> str:
-    """Version and place of this program: what tells two installed versions apart."""
-    return "%s in %s" % (__version__, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    """Version, time and place of this installation: what tells two of them apart."""
+    return "%s of %s in %s" % (__version__, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(_INSTALLED)),
+                               os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Turn(NamedTuple):
@@ -77,6 +82,7 @@ def wait_for_turn(lock: Lock, path: str) -> None:
     LOG.info("Waiting as a spare: another process serves with the journal %s", path)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_waiting)
+    signal.signal(signal.SIGHUP, lambda *_: log.reopen())
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # meant for the one that serves
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     _sign(spare)

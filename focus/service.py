@@ -146,7 +146,7 @@ class Service:
         if opened is None:
             return Keeper(None, connections, self._take_changes, ledgers, self._now, time.time, None)
         return Keeper(opened.journal, connections, self._take_changes, ledgers, self._now, time.time, opened.place,
-                      opened.failure, opened.lock.mark, opened.epoch)
+                      opened.failure, opened.lock.mark, opened.notes)
 
     def _take_changes(self) -> Tuple[List[Change], List[int]]:
         changes, ended = self.conferences.take_changes()
@@ -409,7 +409,10 @@ def run(config: Any) -> int:
         turn.lock.release()  # before the journal is closed, which waits for the disk
         if service.keeper.journal is not None:
             service.keeper.journal.close()
-        if not service.handing_over or is_succeeded(config.journal_file, turn.lock, opened.epoch, gevent.sleep):
+        ended = Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, ended.set)
+        if not service.handing_over or is_succeeded(config.journal_file, turn.lock, opened.epoch, ended.wait):
             return status
         LOG.error("Nobody has proved to serve in our place: this process goes on")
         turn.lock.sign(identity())

@@ -8,7 +8,8 @@
 --
 -- Four things belong to the global part of the configuration, before the first VirtualHost:
 --
---   modules_enabled: add "smacks" (lost connections are resumed), "bosh" and "websocket" (the web clients)
+--   modules_enabled: add "smacks" (lost connections are resumed, and calls outlive the focus), "bosh" and "websocket"
+--   (the web clients)
 --   plugin_paths: add the folder modules beside this file: it holds smacks_resume_fix, without which Prosody 0.12 can't
 --   resume a stream that broke in the middle of a stanza (and the rooms see the focus leave)
 --   gc = { mode = "generational" }: a burst of joins costs the server less than half of the CPU
@@ -22,7 +23,10 @@ c2s_require_encryption = true
 consider_bosh_secure = true
 consider_websocket_secure = true
 
--- How long a lost connection may be resumed (Prosody's default; Jitsi's template has 15), and how much may wait for it.
+-- How long a lost connection may be resumed (in seconds; 600 is Prosody's default, Jitsi's template has 15), and how many
+-- stanzas may wait for it (Prosody's default is 500). A focus that ended, for whatever reason, goes on with its calls if it
+-- is back within both; otherwise the rooms see it leave and web clients reload. Write the second number into the focus's
+-- configuration too: server_queue = 10000 in [xmpp].
 smacks_hibernation_time = 600
 smacks_max_queue_size = 10000
 

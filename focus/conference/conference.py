@@ -88,6 +88,8 @@ class Conference:
 
     def _attempt(self, mail: List[Any]) -> bool:
         turn = Turn(self.state, self._around, self.log)
+        if self.ledger is not None:
+            self.ledger.collect()  # what lanes have noted since the last turn stays, whatever becomes of this one
         try:
             self._handle_all(turn, mail)
         except Exception:

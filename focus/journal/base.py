@@ -41,6 +41,10 @@ class Journal(Protocol):
         """
 
     @property
+    def is_there(self) -> bool:
+        """Whether a later process would find it."""
+
+    @property
     def last(self) -> int:
         """Number of the last record, 0 if there is none."""
 

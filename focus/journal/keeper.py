@@ -17,6 +17,8 @@ from focus.journal.rows import Change, Ledger
 LOG = logging.getLogger(__name__)
 TRY_AGAIN = 30.0
 """Seconds between two attempts to begin a new journal after one has failed."""
+LOOK_EVERY = 10.0
+"""Seconds between two looks whether the file is still there."""
 
 Queued = Dict[Tuple[Any, Optional[int]], List[Any]]
 """Connection and session to the stanzas of a tick."""
@@ -35,13 +37,13 @@ class Keeper:
         place: where a new journal is made when one has failed; None: no journal is wanted.
         failure: why there is none now.
         mark: told the number of each record, once it is written.
-        epoch: of this process; a new journal has to know it.
+        notes: what a new journal has to know of this process.
     """
 
     def __init__(self, journal: Optional[Journal], connections: Sequence[Any], take: TakeChanges,
                  ledgers: Callable[[], List[Ledger]], now: Callable[[], float], wall: Callable[[], float],
                  place: Optional[Place], failure: str = "",
-                 mark: Callable[[int], None] = lambda _: None, epoch: int = 0) -> None:
+                 mark: Callable[[int], None] = lambda _: None, notes: Optional[Dict[str, str]] = None) -> None:
         self.journal = journal
         self._wanted = place is not None
         self._connections = list(connections)
@@ -50,11 +52,12 @@ class Keeper:
         self._now = now
         self._wall = wall
         self._place = place
-        self._epoch = epoch
+        self._notes = notes or {}
         self._mark = mark
         self._bodies = Bodies()
         self._seen: Dict[str, Tuple[Any, ...]] = {}
         """By connection: what the journal knows of its session."""
+        self._look_at = float("-inf")
         self._everything = journal is not None
         """The next record holds every stanza not confirmed, and what came before can be folded."""
         self.failed_at: Optional[float] = now() if place is not None and journal is None else None
@@ -81,6 +84,11 @@ class Keeper:
         if journal is None:
             return
         fold = self._everything or journal.wants_fold
+        if self._now() >= self._look_at:
+            self._look_at = self._now() + LOOK_EVERY
+            if not journal.is_there:
+                self._fail("somebody has removed the file")
+                return
         if fold:
             self._bodies.forget()
         streams = self._streams(handled, queued, fold)
@@ -98,7 +106,7 @@ class Keeper:
 
     def prove(self) -> None:
         """This process has served for some seconds: whoever handed over to it may go."""
-        self._note("proved", str(self._epoch))
+        self._note("proved", self._notes.get("epoch", "0"))
 
     def end(self, wall: float) -> None:
         """All calls and streams have been ended on purpose."""
@@ -173,7 +181,8 @@ class Keeper:
             return False
         try:
             self.journal = self._place.make()
-            self.journal.note("epoch", str(self._epoch))
+            for key, value in self._notes.items():
+                self.journal.note(key, value)
         except JournalError as error:
             self.failure = str(error)
             return False

@@ -27,6 +27,11 @@ class MemoryJournal:
         return 0
 
     @property
+    def is_there(self) -> bool:
+        """It is not for later processes."""
+        return True
+
+    @property
     def last(self) -> int:
         """Number of the last record."""
         return self.commits

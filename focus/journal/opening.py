@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 from focus.journal.base import Journal, JournalDamaged, JournalError, JournalNewer
 from focus.journal.lock import Lock
@@ -35,6 +35,13 @@ class Opened(NamedTuple):
     """The host was started anew since the last record."""
     failure: str = ""
     """Why there is no journal."""
+    clock: str = ""
+    """What a journal has to know of the clock."""
+
+    @property
+    def notes(self) -> Dict[str, str]:
+        """What a journal begun in the place of a failed one has to know."""
+        return {"epoch": str(self.epoch), "clock": self.clock}
 
     def is_ours(self, journal: Optional[Journal]) -> bool:
         """Whether we still hold the lock, and nobody has raised the epoch of the journal in use."""
@@ -60,17 +67,18 @@ def open_journal(path: str, lock: Lock, aside: Callable[[Callable[[], None]], No
         journal, image = _read(place)
         epoch = int(journal.noted("epoch") or 0) + 1
         journal.note("epoch", str(epoch))
-        offset, rebooted = _go_on(journal, image)
+        offset, rebooted, clock = _go_on(journal, image)
     except JournalError as error:
         LOG.error("There is no journal: %s. The calls go on, but none of them would outlive this process. It is tried "
                   "again every 30 s", error)
-        return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, str(error))
+        return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, str(error),
+                      json.dumps({"boot": _boot(), "offset": 0.0}))
     if not image.damage and image.last < lock.marked:
         image.damage = "%s ends with record %d, and %d were written" % (path, image.last, lock.marked)
     if image.damage:
         LOG.error("The journal is damaged: %s. What came after it is not known; the calls are kept as far as the "
                   "server allows", image.damage)
-    return Opened(place, lock, journal, image, epoch, offset, rebooted)
+    return Opened(place, lock, journal, image, epoch, offset, rebooted, clock=clock)
 
 
 def _read(place: SqlitePlace) -> Tuple[SqliteJournal, Image]:
@@ -89,13 +97,18 @@ def _read(place: SqlitePlace) -> Tuple[SqliteJournal, Image]:
         return journal, journal.load()
 
 
-def _go_on(journal: Journal, image: Image) -> Tuple[float, bool]:
-    """How the clock of the service goes on: monotonic seconds of an earlier boot mean nothing now."""
+def _boot() -> str:
+    """Tells one boot of the host from another; empty where the kernel doesn't say."""
     try:
         with open(BOOT_ID, encoding="ascii") as file:
-            boot = file.read().strip()
+            return file.read().strip()
     except OSError:
-        boot = ""
+        return ""
+
+
+def _go_on(journal: Journal, image: Image) -> Tuple[float, bool, str]:
+    """How the clock of the service goes on: monotonic seconds of an earlier boot mean nothing now."""
+    boot = _boot()
     try:
         before = json.loads(journal.noted("clock") or "{}")
         offset, same = float(before.get("offset", 0.0)), before.get("boot", boot) == boot
@@ -104,5 +117,6 @@ def _go_on(journal: Journal, image: Image) -> Tuple[float, bool]:
     now = time.monotonic() + offset
     if image.at is not None and (not same or now < image.at):
         offset += image.at + max(0.0, time.time() - image.wall) - now
-    journal.note("clock", json.dumps({"boot": boot, "offset": offset}))
-    return offset, image.at is not None and not same
+    clock = json.dumps({"boot": boot, "offset": offset})
+    journal.note("clock", clock)
+    return offset, image.at is not None and not same, clock

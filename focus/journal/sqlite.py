@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import urllib.parse
 import zlib
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -62,7 +63,7 @@ class SqliteJournal:
         self._unfolded: Dict[Tuple[int, str, str], Change] = {}
         self._ended: Dict[int, None] = {}
         self._checkpointing = False
-        self._database = _opened(path)
+        self._database, self._file = _opened(path)
         try:
             _prepare(self._database, path)
         except BaseException:
@@ -125,6 +126,15 @@ class SqliteJournal:
         return len(data)
 
     @property
+    def is_there(self) -> bool:
+        """Whether our file still has its name: somebody may have removed it."""
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == self._file
+
+    @property
     def last(self) -> int:
         """Number of the last record."""
         return self._number
@@ -161,7 +171,7 @@ class SqliteJournal:
 
         def move() -> None:
             try:
-                other = sqlite3.connect(path, isolation_level=None, timeout=0.0)
+                other = sqlite3.connect(_uri(path), uri=True, isolation_level=None, timeout=0.0)
                 try:
                     other.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 finally:
@@ -233,12 +243,24 @@ def files_of(path: str) -> List[str]:
     return [path, path + "-wal", path + "-shm"]
 
 
-def _opened(path: str) -> sqlite3.Connection:
+def _uri(path: str) -> str:
+    """The file if it is there; SQLite makes none."""
+    return "file:%s?mode=rw" % urllib.parse.quote(os.path.abspath(path))
+
+
+def _opened(path: str) -> Tuple[sqlite3.Connection, Tuple[int, int]]:
+    """The database, and which file it is; only we may read that."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            file = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise JournalFailed("%s can't be opened: %s" % (path, error.strerror or error)) from None
-    return sqlite3.connect(path, isolation_level=None, timeout=2.0, check_same_thread=False)
+    database = sqlite3.connect(_uri(path), uri=True, isolation_level=None, timeout=2.0, check_same_thread=False)
+    return database, (file.st_dev, file.st_ino)
 
 
 def _prepare(database: sqlite3.Connection, path: str) -> None:
@@ -251,7 +273,9 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
             raise JournalDamaged("%s is a database of another program" % path)
         if tables:
             _check_schema(database, path, schema)
-        database.execute("PRAGMA journal_mode = WAL")
+        (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise JournalFailed("%s is on a file system that SQLite can't use with a log (mode %s)" % (path, mode))
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
         database.execute("PRAGMA journal_size_limit = %d" % WAL_LIMIT)
