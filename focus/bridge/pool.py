@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Deque, List, NamedTuple, Optional
+from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from focus.bridge.selection import Candidate
 from focus.journal.rows import Row, Rows
@@ -239,6 +239,12 @@ class Bridges:
         bridge = self.rows.get(jid)
         if bridge is not None:
             bridge.endpoints += 1
+
+    def recount(self, undone: Dict[str, int], counted: Dict[str, int]) -> None:
+        """A conference's endpoints by bridge are not as they were in a turn that was undone, but as before it."""
+        for jid in {**undone, **counted}:
+            self.conference(jid, (jid in counted) - (jid in undone))
+            self.removed(jid, undone.get(jid, 0) - counted.get(jid, 0))
 
     def removed(self, jid: str, count: int = 1) -> None:
         """Endpoints of ours left the bridge."""

@@ -95,8 +95,10 @@ class Conference:
         except Exception:
             self.log.exception("A turn of the conference failed; it goes on without what caused it")
             if self.ledger is not None:
+                placed = self.state.placed()
                 self.ledger.roll_back()
                 self.state.index()
+                self._around.bridges.recount(placed, self.state.placed())
             return False
         if self.ledger is not None:
             self.ledger.collect()

@@ -316,6 +316,10 @@ class ConferenceState(Row):
             ledger.add(table)
         ledger.add(*self.rows())
 
+    def placed(self) -> Dict[str, int]:
+        """Bridge to the number of endpoints on it."""
+        return {bridge: len(session.endpoints) for bridge, session in self.bridges.items()}
+
     def index(self) -> None:
         """Make anew what is made from the tables: after they were read, or put back."""
         self.sids = {row.sid: row.endpoint for row in self.participants.values() if row.sid}

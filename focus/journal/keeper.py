@@ -180,12 +180,14 @@ class Keeper:
         if self._place is None:
             return False
         try:
-            self.journal = self._place.make()
+            self._place.remove()  # what is there was given up, or was never read
+            journal = self._place.make()
             for key, value in self._notes.items():
-                self.journal.note(key, value)
+                journal.note(key, value)
         except JournalError as error:
             self.failure = str(error)
             return False
+        self.journal = journal
         LOG.info("There is a journal again; everything is written to it")
         self.failed_at, self.failure = None, ""
         self._everything = True

@@ -65,20 +65,32 @@ def open_journal(path: str, lock: Lock, aside: Callable[[Callable[[], None]], No
     place = SqlitePlace(path, aside)
     try:
         journal, image = _read(place)
-        epoch = int(journal.noted("epoch") or 0) + 1
-        journal.note("epoch", str(epoch))
-        offset, rebooted, clock = _go_on(journal, image)
     except JournalError as error:
-        LOG.error("There is no journal: %s. The calls go on, but none of them would outlive this process. It is tried "
-                  "again every 30 s", error)
-        return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, str(error),
-                      json.dumps({"boot": _boot(), "offset": 0.0}))
+        return Opened(place, lock, None, Image(), int(time.time()), 0.0, False, _not_now(error), _clock(0.0))
     if not image.damage and image.last < lock.marked:
         image.damage = "%s ends with record %d, and %d were written" % (path, image.last, lock.marked)
     if image.damage:
         LOG.error("The journal is damaged: %s. What came after it is not known; the calls are kept as far as the "
                   "server allows", image.damage)
-    return Opened(place, lock, journal, image, epoch, offset, rebooted, clock=clock)
+    try:
+        epoch = int(journal.noted("epoch") or 0) + 1
+        offset, rebooted = _go_on(journal, image)
+    except (JournalError, ValueError):
+        epoch, offset, rebooted = int(time.time()), 0.0, True
+    opened = Opened(place, lock, journal, image, epoch, offset, rebooted, clock=_clock(offset))
+    try:
+        for key, value in opened.notes.items():
+            journal.note(key, value)
+    except JournalError as error:
+        journal.close()
+        return opened._replace(journal=None, failure=_not_now(error))
+    return opened
+
+
+def _not_now(error: JournalError) -> str:
+    LOG.error("There is no journal: %s. The calls go on, but none of them would outlive this process. It is tried "
+              "again every 30 s", error)
+    return str(error)
 
 
 def _read(place: SqlitePlace) -> Tuple[SqliteJournal, Image]:
@@ -106,8 +118,13 @@ def _boot() -> str:
         return ""
 
 
-def _go_on(journal: Journal, image: Image) -> Tuple[float, bool, str]:
-    """How the clock of the service goes on: monotonic seconds of an earlier boot mean nothing now."""
+def _clock(offset: float) -> str:
+    return json.dumps({"boot": _boot(), "offset": offset})
+
+
+def _go_on(journal: Journal, image: Image) -> Tuple[float, bool]:
+    """How the clock of the service goes on, since monotonic seconds of an earlier boot mean nothing now; and whether
+    there was a boot since the last record."""
     boot = _boot()
     try:
         before = json.loads(journal.noted("clock") or "{}")
@@ -117,6 +134,4 @@ def _go_on(journal: Journal, image: Image) -> Tuple[float, bool, str]:
     now = time.monotonic() + offset
     if image.at is not None and (not same or now < image.at):
         offset += image.at + max(0.0, time.time() - image.wall) - now
-    clock = json.dumps({"boot": boot, "offset": offset})
-    journal.note("clock", clock)
-    return offset, image.at is not None and not same, clock
+    return offset, image.at is not None and not same

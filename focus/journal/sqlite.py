@@ -22,8 +22,9 @@ from focus.journal.rows import Change
 
 APPLICATION = 0x6A69636F
 """Stands in the file's header: this is a journal of a conference focus."""
-FOLD_AT = 4 * 1024 * 1024
-"""Bytes of records after which they are folded."""
+FOLD_AT = 8 * 1024 * 1024
+"""Bytes of records after which they are folded; each costs a page besides what it holds."""
+PAGE = 4096
 WAL_LIMIT = 16 * 1024 * 1024
 
 _TABLES = """
@@ -82,7 +83,7 @@ class SqliteJournal:
                 raise JournalDamaged("%s is broken (%s)" % (self.path, "; ".join(broken)[:200]))
             rows = self._database.execute("SELECT owner, kind, key, ord, value FROM entity").fetchall()
             records = self._database.execute("SELECT number, sum, data FROM record ORDER BY number").fetchall()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeError) as error:
             raise JournalDamaged("%s is broken (%s)" % (self.path, error)) from None
         image.apply(Record(0.0, 0.0, [Change(*row) for row in rows]))
         image.at = None
@@ -95,7 +96,7 @@ class SqliteJournal:
                 image.damage = "record %d of %s can't be read (%s)" % (number, self.path, error)
                 break
             self._number = image.last = number
-            self._size += len(data)
+            self._size += len(data) + PAGE
             self._remember(record)
             image.apply(record)
         return image
@@ -117,7 +118,7 @@ class SqliteJournal:
                 database.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalFailed("%s can't be written: %s" % (self.path, error)) from None
-        self._size += len(data)
+        self._size += len(data) + PAGE
         if fold:
             self._size = len(data)
             self._unfolded.clear()
@@ -281,8 +282,8 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
         database.execute("PRAGMA journal_size_limit = %d" % WAL_LIMIT)
         database.execute("PRAGMA cache_size = -2000")
         _migrate(database, schema if tables else 0)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
+    except (sqlite3.DatabaseError, UnicodeError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "unsupported file format" not in str(error):
             raise JournalFailed("%s can't be used: %s" % (path, error)) from None
         raise JournalDamaged("%s is no journal (%s)" % (path, error)) from None
 
@@ -290,8 +291,12 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
 def _check_schema(database: sqlite3.Connection, path: str, schema: int) -> None:
     if schema <= SCHEMA:
         return
-    row = database.execute("SELECT value FROM note WHERE key = 'readable from'").fetchone()
-    if row is None or int(row[0]) > SCHEMA:
+    try:
+        (readable,) = database.execute("SELECT value FROM note WHERE key = 'readable from'").fetchone()
+        understood = int(readable) <= SCHEMA
+    except (sqlite3.OperationalError, TypeError, ValueError):
+        understood = False
+    if not understood:
         raise JournalNewer("%s was written by a later version (schema %d, this one knows %d)" % (path, schema, SCHEMA))
 
 

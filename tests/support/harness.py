@@ -105,7 +105,7 @@ class Scene:
         assert ledger is not None
         for change in ledger.take():
             if change.value is None:
-                del self.journal[change.kind, change.key]
+                self.journal.pop((change.kind, change.key), None)  # it may have come and gone since the last commit
             else:
                 self.journal[change.kind, change.key] = (change.order, change.value)
         assert {(c.kind, c.key): c.value for c in ledger.recounted()} == {
