@@ -61,13 +61,16 @@ class Lock:
             if self._is_the_file():
                 self.held = True
             else:
-                os.close(self._descriptor)
-                self._descriptor = self._open()
+                self._open_again()
 
     def _take_again(self) -> bool:
-        os.close(self._descriptor)
-        self._descriptor = self._open()
+        self._open_again()
         return self.try_take()
+
+    def _open_again(self) -> None:
+        """The file we have open isn't there any more."""
+        self.close()
+        self._descriptor = self._open()
 
     def _is_the_file(self) -> bool:
         """Whether what we have open is what others will open: somebody may have removed it."""
@@ -109,6 +112,7 @@ class Lock:
         """Let go of it for good."""
         if self._page is not None:
             self._page.close()
+            self._page = None
         os.close(self._descriptor)
         self.held = False
 
@@ -119,6 +123,8 @@ def read_holder(path: str) -> Optional[Holder]:
         with open(path, encoding="ascii", errors="replace") as file:
             pid, _, version = file.readline(_MARK).rstrip("\0\n").partition(" ")
         holder = Holder(int(pid), version)
+        if holder.pid <= 0:  # such a number stands for many processes
+            return None
     except (OSError, ValueError):
         return None
     try:

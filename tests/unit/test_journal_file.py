@@ -20,6 +20,8 @@ from focus.journal.record import Image, Record, StreamRecord
 from focus.journal.rows import Change
 from focus.journal.sqlite import APPLICATION, FOLD_AT, WAL_LIMIT, SqliteJournal, SqlitePlace, files_of
 
+pytestmark = pytest.mark.usefixtures("databases_closed")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from focus.journal.sqlite import SqlitePlace, files_of
 from focus.values.written import Shared
 from focus.xmpp.resumption import Session
 
+pytestmark = pytest.mark.usefixtures("databases_closed")
+
 BODY = "<body>%s</body>" % ("y" * 300)
 
 

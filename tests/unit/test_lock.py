@@ -162,7 +162,6 @@ def test_marked(path, locks):
     assert Lock(path).marked == 4
 
 
-@pytest.mark.xfail(strict=True, reason="wait() and _take_again() open another file, and the page stays the old one's")
 def test_marked_in_another_file(path, locks):
     """Somebody removed the file while this process had let go of it, as when it hands over; it takes it back."""
     lock = locks[0]
@@ -195,8 +194,6 @@ def test_no_file(path):
     assert read_holder(path) is None
 
 
-@pytest.mark.xfail(strict=True, reason="os.kill(0, 0) and os.kill(-1, 0) are about groups of processes: `jicofo stop` "
-                                       "would send its signal to all of them")
 @pytest.mark.parametrize("content", [b"0 1.0\n", b"-1 1.0\n"])
 def test_no_process_at_all(path, content):
     Path(path).write_bytes(content)
