@@ -6,6 +6,7 @@ holds it, for people and for the commands ``stop`` and ``upgrade``.
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 from typing import NamedTuple, Optional
@@ -15,6 +16,9 @@ from focus.journal.base import JournalFailed
 _MARK = 1000
 """Where the mark stands in the file, behind the signature."""
 _SIZE = _MARK + 8
+
+
+LOG = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
@@ -87,10 +91,14 @@ class Lock:
     def sign(self, version: str) -> None:
         """Write down who holds it."""
         text = ("%d %s\n" % (os.getpid(), version)).encode("ascii", "replace")[:_MARK]
-        os.ftruncate(self._descriptor, _SIZE)
-        os.pwrite(self._descriptor, text.ljust(_MARK, b"\0"), 0)
-        if self._page is None:
-            self._page = mmap.mmap(self._descriptor, _SIZE)
+        try:
+            os.ftruncate(self._descriptor, _SIZE)
+            os.pwrite(self._descriptor, text.ljust(_MARK, b"\0"), 0)
+            if self._page is None:
+                self._page = mmap.mmap(self._descriptor, _SIZE)
+        except OSError as error:  # a full disk is no reason not to serve
+            LOG.error("%s can't be written: %s. It doesn't say which process serves", self.path,
+                      error.strerror or error)
 
     def mark(self, number: int) -> None:
         """Note the number of the last record: so the next process knows whether the journal has lost its end."""

@@ -105,6 +105,8 @@ class Connection(ABC):
         self._wire: Optional[Wire] = None
         self._backoff = Backoff()
         self._stopping = False
+        self._closing = False
+        """The stream is to be closed, which ends its resumption."""
         self._answer_due = False
         self._ask_due = False
         self._asked_at: Optional[float] = None
@@ -129,7 +131,7 @@ class Connection(ABC):
     def start(self) -> None:
         """Spawn the connect loop."""
         if self._greenlet is None:
-            self._stopping = False
+            self._stopping = self._closing = False
             self._warn()
             self._greenlet = gevent.Greenlet(self._run)
             self._greenlet.name = "xmpp %s" % self.name
@@ -142,6 +144,7 @@ class Connection(ABC):
         resumption; without, the TCP connection is just dropped and the server keeps the session for its time.
         """
         self._stopping = True
+        self._closing = end_stream
         wire = self._wire
         if wire is not None and self.connected and end_stream:
             self._drained.clear()
@@ -419,7 +422,7 @@ class Connection(ABC):
                     if written > WRITE_SIZE:
                         written = 0
                         gevent.sleep(0)
-                if self._stopping:
+                if self._closing:
                     wire.write(b"</stream:stream>")
                     self._drained.set()
                     return

@@ -477,9 +477,9 @@ def lock(path):
 
 def without_a_journal(path: str, lock: Lock, monkeypatch: Any) -> Tuple[Any, World]:
     """A later process that can't write it at its start, and 30 s later can."""
-    monkeypatch.setattr("focus.journal.sqlite.SqliteJournal.note", full)
-    opened = open_journal(path, lock, lambda function: function())
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("focus.journal.sqlite.SqliteJournal.note", full)
+        opened = open_journal(path, lock, lambda function: function())
     assert opened.journal is None
     world = World(opened.place, wanted=False)
     world.keeper = world.make_keeper(None, opened.place, opened.failure, opened.notes)

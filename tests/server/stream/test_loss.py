@@ -243,6 +243,20 @@ def test_a_later_process_resumes_the_stream(prosody, peers, inboxes):
     again.stop()
 
 
+def test_a_stop_with_output_to_write_keeps_the_stream(prosody, peers, inboxes):
+    """As on SIGTERM: what waits may still be written, but the stream isn't closed, which would end its resumption."""
+    inbox, later = inboxes(), inboxes()
+    focus = peers(client(inbox, prosody))
+    inbox.wait_connected()
+    focus.send([ping("auth.meet.example", "last")])
+    state = focus.session_state()
+    focus.stop(end_stream=False)
+    again = peers(client(later, prosody, resume_from=state))
+    assert later.wait_connected().resumed
+    assert [element.get("id") for element in later.wait_arrived()] == ["last"]
+    again.stop()
+
+
 @pytest.mark.parametrize("wrong", [{"id": "no-such-id"}, {"handled": 77}])
 def test_resumption_refused_by_the_server(prosody, peers, inboxes, wrong, caplog):
     """Unknown id: <failed/>; a stale h: Prosody ends the stream. Both mean a fresh login at once."""
