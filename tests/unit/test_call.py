@@ -96,6 +96,17 @@ class TestAccept:
         assert told(scene.one("source-add", to=ROOM + "/carla003")) == {
             "anna0001": {1000000, 1000001}, "bo000002": {2000000, 2000001}}
 
+    def test_the_same_request_again(self):
+        """DESIGN, "The tick": a client whose stream broke repeats what it can't know to be answered."""
+        scene = Scene().bring_in("anna0001", "bo000002")
+        add = content("audio", source("anna0001", "a", 4711, 1))
+        for _ in range(2):
+            scene.mail(scene.jingle("anna0001", "source-add", add, iq_id="again"))
+            assert scene.one("result").get("id") == "again" and not scene.take("refusal")
+        assert len(scene.take("source-add")) == 1, "it has its effect once"
+        scene.mail(scene.jingle("anna0001", "source-add", add, iq_id="another"))
+        assert condition(scene.one("refusal")) == "bad-request"
+
     def test_twice(self):
         """J-527, T-27: a healthy session survives it."""
         scene = Scene().bring_in("anna0001", "bo000002")
