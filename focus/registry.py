@@ -223,7 +223,7 @@ class Conferences:
 
     def ledgers(self) -> List[Ledger]:
         """Of all conferences."""
-        return [c.ledger for c in self._by_room.values() if c.ledger is not None]
+        return [conference.ledger for conference in self._by_room.values()]
 
     def claim_meeting(self, meeting_id: str, room: str) -> bool:
         """Whether the meeting id is this room's; the first room that says so has it while it lives (C-401, C-426)."""

@@ -43,6 +43,7 @@ from focus.xmpp.arrivals import Connected, Disconnected
 from focus.xmpp.errors import JournalTaken
 from focus.xmpp.names import LEDGER
 from focus.xmpp.rooms import LANES
+from focus.xmpp.standin import NAME as STAND_IN
 
 LOG = logging.getLogger(__name__)
 NAMES_LIMIT = 64 * 1024 * 1024
@@ -194,7 +195,7 @@ class Service:
     # --- what the parts are given ----------------------------------------------------------------------------
 
     def _send(self, connection: str, stanza: Written) -> None:
-        target = self._connections.get(connection) or self._continuity.stand_in
+        target = self._continuity.stand_in if connection == STAND_IN else self._connections.get(connection)
         if target is not None:
             self._outbox.add(target, stanza, self._sessions.get(connection))
 

@@ -43,7 +43,7 @@ class Conference:
     def __init__(self, state: ConferenceState, around: Surroundings, mailbox: Mailbox, log: Any,
                  start_lane: Callable[[Conference, LaneRow], None],
                  on_timer: Callable[[Conference, Optional[float]], None],
-                 on_end: Callable[[Conference], None], ledger: Optional[Ledger] = None) -> None:
+                 on_end: Callable[[Conference], None], ledger: Ledger) -> None:
         self.state = state
         self.mailbox = mailbox
         self._around = around
@@ -52,8 +52,8 @@ class Conference:
         self._on_timer = on_timer
         self._on_end = on_end
         self.ledger = ledger
-        """Its rows in the journal; None: they are kept nowhere, and a turn that fails can't be undone."""
-        if ledger is not None and not ledger.roots:
+        """Its rows in the journal."""
+        if not ledger.roots:
             state.keep_in(ledger)
 
     @property
@@ -88,20 +88,17 @@ class Conference:
 
     def _attempt(self, mail: List[Any]) -> bool:
         turn = Turn(self.state, self._around, self.log)
-        if self.ledger is not None:
-            self.ledger.collect()  # what lanes have noted since the last turn stays, whatever becomes of this one
+        self.ledger.collect()  # what lanes have noted since the last turn stays, whatever becomes of this one
         try:
             self._handle_all(turn, mail)
         except Exception:
             self.log.exception("A turn of the conference failed; it goes on without what caused it")
-            if self.ledger is not None:
-                placed = self.state.placed()
-                self.ledger.roll_back()
-                self.state.index()
-                self._around.bridges.recount(placed, self.state.placed())
+            placed = self.state.placed()
+            self.ledger.roll_back()
+            self.state.index()
+            self._around.bridges.recount(placed, self.state.placed())
             return False
-        if self.ledger is not None:
-            self.ledger.collect()
+        self.ledger.collect()
         turn.release()
         for row in turn.spawn:
             if row.id in self.state.lanes:

@@ -104,10 +104,7 @@ class Client(Connection):
         features = negotiation.log_in(wire, features, account)
         if self._managed is not None:
             try:
-                if negotiation.resume(wire, features, self._managed):
-                    self._unsure = 0
-                    self.jid = self._managed.jid
-                    return True
+                resumed = negotiation.resume(wire, features, self._managed)
             except ResumptionRefused as failure:
                 self._unsure += 1
                 if not isinstance(failure, ResumptionUnsure) or self._unsure >= RESUME_TRIES:
@@ -115,6 +112,9 @@ class Client(Connection):
                     self._unsure = 0
                 raise
             self._unsure = 0
+            if resumed:
+                self.jid = self._managed.jid
+                return True
             log.warning("%s: the server did not resume the stream; starting anew", self.name)
             self._forget_session()
         self.jid = negotiation.bind(wire, features, account)

@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from focus.tick import Inbox
 from focus.xmpp.arrivals import Arrived, Connected, Disconnected, Refused
+from focus.xmpp.resumption import escape
 
 LOG = logging.getLogger(__name__)
 LOGIN_TIME = 5.0
@@ -121,7 +122,7 @@ class StandIn:
 
     def leave(self, room: str, nick: str) -> None:
         """The new stream is in the room: go."""
-        self.client.send([b"<presence type='unavailable' to='%s'/>" % _attribute("%s/%s" % (room, nick))])
+        self.client.send([b"<presence type='unavailable' to='%s'/>" % escape("%s/%s" % (room, nick))])
         self.leaving.add(room)
         self.rooms.discard(room)
 
@@ -129,9 +130,3 @@ class StandIn:
         """End the session."""
         self.client.stop()
         self._reader.kill(block=False)
-
-
-def _attribute(text: str) -> bytes:
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), ("'", "&apos;")):
-        text = text.replace(character, entity)
-    return text.encode("utf-8")

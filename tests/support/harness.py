@@ -102,7 +102,6 @@ class Scene:
     def _commit(self) -> None:
         """What a journal would be given now; it must be all there is, and readable."""
         ledger = self.conference.ledger
-        assert ledger is not None
         for change in ledger.take():
             if change.value is None:
                 self.journal.pop((change.kind, change.key), None)  # it may have come and gone since the last commit
