@@ -51,6 +51,8 @@ class Continuity:
         self.damaged = False
         self._stand_in: Optional[StandIn] = None
         self._until: Optional[float] = None
+        self._answers_leave = self._waits_to_leave = False
+        """Answers of the stand-in are sent with this tick, after it was settled; so it leaves with the next."""
 
     def restore(self) -> None:
         """After the rows were read."""
@@ -96,7 +98,9 @@ class Continuity:
                 self.paces["client"].rate = rate
         if self._stand_in is None or self._until is None:
             return
-        settled = [room for room in self._stand_in.rooms if self._is_settled(room)]
+        self._waits_to_leave, self._answers_leave = self._answers_leave, False
+        is_busy = self._waits_to_leave or self._stand_in.unanswered > 0
+        settled = [] if is_busy else [room for room in self._stand_in.rooms if self._is_settled(room)]
         for room in settled:
             self._stand_in.leave(room, NICK)
         if settled and not self._stand_in.rooms:
@@ -108,15 +112,18 @@ class Continuity:
     def _forward(self, request: Arrived) -> None:
         self._inbox.put(Arrived(request.connection, request.element, 0))  # it isn't of the stream that is counted
 
-    @property
-    def stand_in(self) -> Optional[Any]:
-        """The second session's connection, while there is one."""
-        return self._stand_in.client if self._stand_in is not None else None
+    def answering(self) -> Optional[Any]:
+        """The second session's connection, to which an answer goes now; None if it has gone."""
+        if self._stand_in is None:
+            return None
+        self._stand_in.unanswered -= 1
+        self._answers_leave = True
+        return self._stand_in.client
 
     @property
     def wake_at(self) -> Optional[float]:
         """Monotonic seconds at which ``settle`` has something to do, whatever arrives."""
-        return self._until
+        return self._now() if self._until is not None and self._waits_to_leave else self._until
 
     def _close(self) -> None:
         stand_in, self._stand_in, self._until = self._stand_in, None, None

@@ -195,7 +195,7 @@ class Service:
     # --- what the parts are given ----------------------------------------------------------------------------
 
     def _send(self, connection: str, stanza: Written) -> None:
-        target = self._continuity.stand_in if connection == STAND_IN else self._connections.get(connection)
+        target = self._continuity.answering() if connection == STAND_IN else self._connections.get(connection)
         if target is not None:
             self._outbox.add(target, stanza, self._sessions.get(connection))
 
@@ -225,6 +225,7 @@ class Service:
             return  # a component has no state: its requests are answered after it is back
         if isinstance(event, Disconnected):
             self._up = False
+            self._prove_at = None
             self._continuity.down_since = self._now()
             self.requests.disconnected()
             if not event.will_resume:

@@ -4,7 +4,8 @@ Two sessions of one account under one nickname are one occupant (C-1040, tried o
 see an available presence and nobody leaves (C-1041). So when it is in doubt whether the server will resume our stream,
 the second session enters first. If the stream is resumed it goes again, unnoticed. If not, it holds the rooms until the
 new stream has entered them. Requests that reach it meanwhile are handled once there is a new stream, and answered by
-it: Prosody takes the answer only from the session it gave the request to.
+it: Prosody takes the answer only from the session it gave the request to, and only while that stands in the room. So it
+leaves when all are answered, and enters once more for a request that was on its way when it left.
 """
 from __future__ import annotations
 
@@ -45,13 +46,16 @@ class StandIn:
         self._forward = forward
         self.client = connect(self._inbox, "%s-%s" % (resource, secrets.token_hex(4)))
         self.client.name = NAME
+        self._presences = dict(rooms)
         self._entering = dict(rooms)
         self.rooms: Set[str] = set()
         """Where it stands."""
         self._held: Optional[List[Arrived]] = []
         """Requests that are to be handled later; None: they are handled at once."""
-        self.leaving: Set[str] = set()
-        """Rooms that haven't confirmed yet that it left."""
+        self.leaving: Dict[str, int] = {}
+        """Rooms that haven't confirmed yet that it left, and how often it did."""
+        self.unanswered = 0
+        """Requests handed on that have no answer yet."""
         self._connected = Event()
         self._settled = Event()
         self._reader = gevent.spawn(self._read)
@@ -101,7 +105,7 @@ class StandIn:
             codes = [status.get("code") for status in element.iterfind("%sx/%sstatus" % (_MUC_USER, _MUC_USER))]
             own = "110" in codes
             if room in self.leaving and own and element.get("type") == "unavailable":
-                self.leaving.discard(room)
+                self._left(room)
             if room in self._entering and (own or element.get("type") == "error"):
                 del self._entering[room]
                 if element.get("type") is None:
@@ -109,8 +113,11 @@ class StandIn:
                 if not self._entering:
                     self._settled.set()
         elif kind == "iq" and element.get("type") in ("get", "set"):
+            if room in self.leaving and room not in self.rooms:
+                self.client.send([self._presences[room].encode("utf-8")])
+                self.rooms.add(room)
             if self._held is None:
-                self._forward(item)
+                self._hand_on(item)
             elif len(self._held) < MAX_HELD:
                 self._held.append(item)
 
@@ -118,13 +125,22 @@ class StandIn:
         """There is a new stream: from now on requests are handled, those held first."""
         held, self._held = self._held or [], None
         for item in held:
-            self._forward(item)
+            self._hand_on(item)
+
+    def _hand_on(self, item: Arrived) -> None:
+        self.unanswered += 1
+        self._forward(item)
 
     def leave(self, room: str, nick: str) -> None:
         """The new stream is in the room: go."""
         self.client.send([b"<presence type='unavailable' to='%s'/>" % escape("%s/%s" % (room, nick))])
-        self.leaving.add(room)
+        self.leaving[room] = self.leaving.get(room, 0) + 1
         self.rooms.discard(room)
+
+    def _left(self, room: str) -> None:
+        self.leaving[room] -= 1
+        if not self.leaving[room]:
+            del self.leaving[room]
 
     def close(self) -> None:
         """End the session."""

@@ -11,7 +11,8 @@ its time for cut streams is over         the focus leaves, so web clients reload
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+import time
+from typing import Any, Iterator, List
 
 import pytest
 
@@ -91,6 +92,31 @@ def test_in_doubt_and_refused(stage: Stage) -> None:
     stage.wait_log("Serving again")
     assert "resumed=false, 1 conferences" in stage.log()
     stage.wait(lambda: "Joined the room" in stage.log() or "Registered (resumed=false) client" in stage.log(), "login")
+    still_in_call(stage, room, clients)
+
+
+def test_requests_while_the_second_session_leaves(stage: Stage) -> None:
+    """Whichever session the room gives a request to, it is answered: none leaves the room owing an answer."""
+    room, clients = in_call(stage)
+    stage.focus.kill()
+    flood(stage, room, clients[1], QUEUE + 20)
+    stage.loop.run_for(HIBERNATION / 2 + 0.5)  # the outage itself
+    answers: List[Any] = []
+    asked = 0
+    stage.focus.start()
+    stage.wait_log("stream resumption refused")  # the session that ended with this took what it was asked with it
+    deadline = time.monotonic() + 15
+    left_at = None
+    while left_at is None or time.monotonic() < left_at + 0.3:
+        assert time.monotonic() < deadline, stage.log()
+        if asked - len(answers) < 20:  # as much as a room of lively people
+            asked += 1
+            clients[0].send_iq("set", clients[0].focus, clients[0].jingle("source-add", ""), answers.append)
+        stage.loop.run_for(0.002)
+        if left_at is None and "the second session has left them" in stage.log():
+            left_at = time.monotonic()
+    stage.wait(lambda: len(answers) == asked, "answers", lambda: "%d of %d" % (len(answers), asked))
+    assert {answer.get("type") for answer in answers} == {"result"}
     still_in_call(stage, room, clients)
 
 
