@@ -126,7 +126,8 @@ class Conferences:
         state = ConferenceState(
             room=room, number=self._last_number, created_at=self.around.now(), properties=properties,
             published=Published(etherpad, {SUPPORT_TERMINATE_RESTART: "true"}),
-            sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user))
+            sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user,
+                                check_names=config.check_source_names))
         conference = self._begin(state, Ledger(state.number, CODEC, self._woken))
         begin = Turn(state, self.around, conference.log)
         joining.begin(begin)
@@ -176,6 +177,7 @@ class Conferences:
     def _bring_back(self, state: ConferenceState, ledger: Ledger) -> None:
         config = self._config
         state.sources.max_ssrcs, state.sources.max_groups = config.max_ssrcs_per_user, config.max_ssrc_groups_per_user
+        state.sources.check_names = config.check_source_names
         conference = self._begin(state, ledger)
         if state.meeting_id:
             self._meetings.setdefault(state.meeting_id, state.room)
@@ -205,7 +207,7 @@ class Conferences:
         """(room, member info, occupant JID) of the members whose features are being asked for."""
         for conference in self._by_room.values():
             for member in conference.state.members.values():
-                if member.features is None and is_invitable(member):
+                if member.features is None and is_invitable(member, self._config.visitors_enabled):
                     yield conference.state.room, member.info, member.jid
 
     def _woken(self, ledger: Ledger) -> None:

@@ -22,6 +22,7 @@ from focus.bridge.pool import Bridge, PoolEvent
 from focus.conference.state import CREATING, NEW, READY, Allocated, BridgeSession, Endpoint, Request
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModified
+from focus.values.transport import Transport
 
 MAX_CLEARS = 3
 """So often a stale conference is cleared away for one session before that counts as a failure (B-645)."""
@@ -44,11 +45,19 @@ class Reinvite(NamedTuple):
     why: str
 
 
-Consequence = Union[Allocated, Retry, Reinvite]
+class IceRestarted(NamedTuple):
+    """The bridge has new ICE credentials for an endpoint (J-864)."""
+
+    endpoint: str
+    invite: int
+    transport: Transport
+
+
+Consequence = Union[Allocated, Retry, Reinvite, IceRestarted]
 
 
 def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequence]:
-    """Handle the answer to a request to a bridge (kinds allocate, update, expire, expire-conference)."""
+    """Handle the answer to a request to a bridge (kinds allocate, update, ice-restart, expire, expire-conference)."""
     if request.kind == "expire-conference":
         failure = _failure(iq)
         if failure is not None and failure.reason is None and failure.condition in (TIMEOUT, "item-not-found"):
@@ -67,6 +76,8 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
     row = session.endpoints.get(request.endpoint)
     if request.kind == "allocate":
         return _allocation_answered(turn, session, row, request, iq)
+    if request.kind == "ice-restart":
+        return _ice_restart_answered(turn, session, row, request, iq)
     failure = _failure(iq)
     if failure is None or row is None or row.invite != request.invite:
         if row is not None:
@@ -187,6 +198,27 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
             sending.close(turn, session)
         return [Reinvite([gone], session.bridge, verdict.why)]
     return [drop(turn, session, verdict.why)]
+
+
+def _ice_restart_answered(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
+                          iq: Optional[Any]) -> List[Consequence]:
+    """New credentials, or none needed (J-866), or the bridge can't do it: then that participant gets a new session.
+
+    Without an answer nothing is done: the client falls back by itself (J-867).
+    """
+    failure = _failure(iq)
+    if row is None or row.invite != request.invite or (failure is not None and failure.condition == TIMEOUT):
+        return []
+    answer = None if failure is not None or iq is None else iq.payload.endpoint(row.id)
+    if answer is None or answer.transport is None:
+        why = "it was refused a restart of ICE in place" + (" (%s)" % (failure,) if failure is not None else "")
+        turn.log.warning("%s on %s: %s", row.id, session.bridge, why)
+        sending.release(turn, session, row.id)
+        return [Reinvite([row.id], session.bridge, why)]
+    if answer.transport.ice_generation is None:
+        turn.log.debug("%s keeps its ICE agent", row.id)
+        return []
+    return [IceRestarted(row.id, row.invite, answer.transport)]
 
 
 def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Reinvite:

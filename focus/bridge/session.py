@@ -14,6 +14,7 @@ from focus.conference.offer import ASSUMED_FEATURES, capabilities_for, media_for
 from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
+from focus.stanzas.muc import VISITOR
 from focus.values.sources import EMPTY_SOURCES
 from focus.values.transport import Transport
 
@@ -65,6 +66,14 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
     if last_n is not None:
         row.last_n = last_n
     turn.dirty_bridges.add(session.bridge)
+
+
+def restart_ice(turn: Turn, endpoint: str) -> None:
+    """Have the bridge make new ICE credentials for an endpoint in place (J-863)."""
+    session = session_of(turn, endpoint)
+    if session is not None:
+        session.endpoints[endpoint].ice_restart = True
+        turn.dirty_bridges.add(session.bridge)
 
 
 def session_of(turn: Turn, endpoint: str) -> Optional[BridgeSession]:
@@ -152,6 +161,10 @@ def flush(turn: Turn, bridge_jid: str) -> None:
         elif row.created:
             while row.unsent or row.send_sources or row.last_n is not None:
                 _send_update(turn, session, row)
+            if row.ice_restart:
+                row.ice_restart = False
+                _modify(turn, session.id, session.bridge, "ice-restart", [EndpointRequest(row.id, ice_restart=True)],
+                        row.id, row.invite)
     if session.expired and session.phase == READY:
         if any(row.created for row in session.endpoints.values()):
             _send_expiries(turn, session)
@@ -202,9 +215,11 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
             return
         bridge.sctp_asked_at = turn.now
     member = state.members.get(row.id)
+    is_visitor = member is not None and member.role == VISITOR
     capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
                                     turn.around.config.use_rtp_mid_demux, turn.around.codecs)
     request = EndpointRequest(row.id, create=True, stats_id=member.info.stats_id if member is not None else None,
+                              muc_role="visitor" if is_visitor else None,
                               media=media_for(participant.features or ASSUMED_FEATURES, turn.around.codecs),
                               sctp=row.sctp, capabilities=capabilities,
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)

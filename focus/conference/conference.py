@@ -12,7 +12,19 @@ from gevent import Greenlet
 
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
-from focus.conference import asking, ending, inviting, joining, members, messages, publishing, roles, session, updates
+from focus.conference import (
+    asking,
+    ending,
+    inviting,
+    joining,
+    members,
+    messages,
+    publishing,
+    restarting,
+    roles,
+    session,
+    updates,
+)
 from focus.conference.state import JOINED, JOINING, NICK, OVER, WAITING, ConferenceState
 from focus.conference.turn import CLIENT, Surroundings, Turn
 from focus.journal.lanes import LaneRow
@@ -159,12 +171,20 @@ def _answered(turn: Turn, message: messages.Answered) -> None:
         updates.answered(turn, request.endpoint, request.id)
     elif request.kind == "initiate":
         inviting.initiate_answered(turn, request.endpoint, request.session, message.iq)
+    elif request.kind == "replace":
+        inviting.replace_answered(turn, request.endpoint, request.session, message.iq)
     elif request.kind == "grant":
         roles.grant_answered(turn, request.endpoint, message.iq)
     elif request.kind == "features":
         inviting.server_answered(turn, request.at, request.invite)
+    elif request.kind == "transport":
+        restarting.answered(turn, request.endpoint, message.iq)
     elif request.kind != "terminate":
-        inviting.consequences(turn, replies.answered(turn, request, message.iq))
+        for consequence in replies.answered(turn, request, message.iq):
+            if isinstance(consequence, replies.IceRestarted):
+                restarting.relay(turn, consequence)
+            else:
+                inviting.follow(turn, consequence)
 
 
 def _features(turn: Turn, message: messages.FeaturesFound) -> None:

@@ -7,7 +7,7 @@ changes nothing (K-134, B-609).
 from __future__ import annotations
 
 import secrets
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple, Union
 
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
@@ -48,6 +48,8 @@ MAX_REINVITES, REINVITES_WINDOW = 5, 60.0
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
 """B-641: pauses between failed invitations, doubling, in seconds."""
 MAX_ENDPOINT_ID = 64
+REPLACE_TRANSPORT = "ReplaceTransport"
+"""The reinvite_method that keeps sessions and sources (J-816)."""
 
 
 def consider(turn: Turn) -> None:
@@ -57,7 +59,7 @@ def consider(turn: Turn) -> None:
         return
     turn.cancel("single")
     for member in state.members.values():
-        if member.nick in state.participants or not is_invitable(member):
+        if member.nick in state.participants or not is_invitable(member, turn.around.config.visitors_enabled):
             continue
         if member.features is None:
             turn.sooner("features", member.since + FEATURES_WAIT)
@@ -67,10 +69,10 @@ def consider(turn: Turn) -> None:
         begin(turn, participant)
 
 
-def is_invitable(member: Member) -> bool:
-    """Whether the nickname can be an endpoint id (C-603)."""
+def is_invitable(member: Member, visitors: bool) -> bool:
+    """Whether the nickname can be an endpoint id (C-603), and visitors are served if it is one (J-901)."""
     return (len(member.nick.encode("utf-8")) <= MAX_ENDPOINT_ID and member.nick.isprintable()
-            and member.role != VISITOR)
+            and (member.role != VISITOR or visitors))
 
 
 def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]) -> None:
@@ -175,18 +177,17 @@ def retry_waiting(turn: Turn) -> None:
             begin(turn, participant)
 
 
-def consequences(turn: Turn, list_of: List[replies.Consequence]) -> None:
-    """Do what a bridge's answers ask of the conference."""
-    for consequence in list_of:
-        if isinstance(consequence, Allocated):
-            offer(turn, consequence)
-        elif isinstance(consequence, replies.Reinvite):
-            reinvite(turn, [endpoint for endpoint in consequence.endpoints if _within_bounds(turn, endpoint)])
-        else:
-            participant = turn.state.participants.get(consequence.endpoint)
-            if participant is not None and participant.invite == consequence.invite:
-                participant.excluded = consequence.bridge
-                try_again(turn, participant, consequence.why)
+def follow(turn: Turn, consequence: Union[Allocated, replies.Retry, replies.Reinvite]) -> None:
+    """Do what a bridge's answer asks of the conference."""
+    if isinstance(consequence, Allocated):
+        offer(turn, consequence)
+    elif isinstance(consequence, replies.Reinvite):
+        reinvite(turn, [endpoint for endpoint in consequence.endpoints if _within_bounds(turn, endpoint)])
+    else:
+        participant = turn.state.participants.get(consequence.endpoint)
+        if participant is not None and participant.invite == consequence.invite:
+            participant.excluded = consequence.bridge
+            try_again(turn, participant, consequence.why)
 
 
 def _within_bounds(turn: Turn, endpoint: str) -> bool:
@@ -213,6 +214,8 @@ def try_again(turn: Turn, participant: Participant, why: str) -> None:
     if participant.attempts > MAX_ATTEMPTS:
         turn.log.error("Giving up on inviting %s after %d attempts; it is without media until it rejoins: %s",
                         participant.endpoint, MAX_ATTEMPTS, why)
+        terminate(turn, participant, "general-error", "no bridge could be had")  # if it was to keep its session
+        end_session(turn, participant)
         participant.phase = ENDED
         return
     pause = 0.0 if participant.attempts == 1 else min(RETRY_LAST, RETRY_FIRST * 2 ** (participant.attempts - 2))
@@ -240,19 +243,24 @@ def offer(turn: Turn, allocated: Allocated) -> None:
     participant.excluded = None
     participant.signalled = participant.confirmed = state.log.version
     participant.update = ""
+    participant.ice_generation = 0
     session = state.bridges[allocated.bridge]
     feedback = session.feedback.only(audio=features.audio, video=features.video)
     if feedback:
         sources = dict(sources, jvb=feedback)
-    participant.sid = new_sid()
+    kind, action = "initiate", "session-initiate"
+    if participant.sid:
+        kind, action = "replace", "transport-replace"  # J-816
+    participant.sid = participant.sid or new_sid()
     participant.bridge_session = session.id
     participant.phase = OFFERED
     state.sids[participant.sid] = participant.endpoint
     payload = write_session_initiate(
         participant.sid, turn.around.own_jid(), media_for(features, turn.around.codecs), allocated.transport,
-        allocated.sctp_port, sources, session.id, session.region, json=participant.json, start_muted=_start_muted(turn))
-    turn.log.info("Sending session-initiate to: %s", participant.endpoint)
-    turn.request("initiate", participant.jid, "set", payload, participant.endpoint, participant.invite,
+        allocated.sctp_port, sources, session.id, session.region, json=participant.json,
+        start_muted=_start_muted(turn, participant), action=action)
+    turn.log.info("Sending %s to: %s", action, participant.endpoint)
+    turn.request(kind, participant.jid, "set", payload, participant.endpoint, participant.invite,
                  participant.sid)
 
 
@@ -274,12 +282,18 @@ def offer_held(turn: Turn) -> None:
             offer(turn, participant.held)
 
 
-def _start_muted(turn: Turn) -> tuple[bool, bool]:
-    """Whether a newcomer starts muted because there are many already (C-655, J-305)."""
+def _start_muted(turn: Turn, participant: Participant) -> Tuple[bool, bool]:
+    """Whether a newcomer starts muted (audio, video): a moderator wants it, or there are many already.
+
+    C-655, J-305, M-550 to M-554: nobody who has been in the call is muted by its next offer.
+    """
     state, config = turn.state, turn.around.config
+    if participant.refused_sids:
+        return False, False
     count = len(state.participants)
-    return (count > min(config.max_audio_senders, _limit(state.properties.get("startAudioMuted"))),
-            count > min(config.max_video_senders, _limit(state.properties.get("startVideoMuted"))))
+    audio, video = state.start_muted
+    return (audio or count > min(config.max_audio_senders, _limit(state.properties.get("startAudioMuted"))),
+            video or count > min(config.max_video_senders, _limit(state.properties.get("startVideoMuted"))))
 
 
 def _limit(text: Optional[str]) -> int:
@@ -303,12 +317,23 @@ def new_sid() -> str:
 
 def initiate_answered(turn: Turn, endpoint: str, sid: str, iq: Optional[Any]) -> None:
     """The answer to a session-initiate; none counts as success (J-371 to J-373)."""
+    if iq is not None and iq.type == "error":
+        _refused(turn, endpoint, sid, "it refused the session-initiate: %s %s" % (iq.error.condition, iq.error.text))
+
+
+def replace_answered(turn: Turn, endpoint: str, sid: str, iq: Optional[Any]) -> None:
+    """The answer to a transport-replace; here none is a refusal too (J-816)."""
+    if iq is None:
+        _refused(turn, endpoint, sid, "it does not answer the transport-replace")
+    elif iq.type == "error":
+        _refused(turn, endpoint, sid, "it refused the transport-replace: %s %s" % (iq.error.condition, iq.error.text))
+
+
+def _refused(turn: Turn, endpoint: str, sid: str, why: str) -> None:
     participant = turn.state.participants.get(endpoint)
-    if participant is None or participant.sid != sid or iq is None or iq.type != "error":
+    if participant is None or participant.sid != sid:
         return
-    error = iq.error
-    turn.log.warning("Terminating %s, reason: general-error, it refused the session-initiate: %s %s", endpoint,
-                     error.condition, error.text)
+    turn.log.warning("Terminating %s, reason: general-error, %s", endpoint, why)
     terminate(turn, participant, "general-error", "jingle session failed")
     end_session(turn, participant)
     bridge_session.expire(turn, endpoint)
@@ -343,9 +368,10 @@ def reinvite(turn: Turn, endpoints: List[str]) -> None:
     """These participants lost their endpoint: new invitations for all, none waiting for another (J-811, B-820)."""
     participants = [turn.state.participants[e] for e in endpoints if e in turn.state.participants]
     for participant in participants:  # all are terminated first (J-813)
-        if participant.phase in (OFFERED, ACTIVE):
-            terminate(turn, participant, "success", "moving")
-        end_session(turn, participant)
+        if not (participant.phase in (OFFERED, ACTIVE) and turn.around.config.reinvite_method == REPLACE_TRANSPORT):
+            if participant.phase in (OFFERED, ACTIVE):
+                terminate(turn, participant, "success", "moving")
+            end_session(turn, participant)
         participant.phase = WAITING
     for participant in participants:
         begin(turn, participant)
@@ -353,7 +379,7 @@ def reinvite(turn: Turn, endpoints: List[str]) -> None:
 
 def after_reconnect(turn: Turn) -> None:
     """The stream is new: offers that were on their way are made anew (DESIGN, "Coming back, refused")."""
-    lost = [row.endpoint for row in turn.state.requests.values() if row.kind == "initiate"]
+    lost = [row.endpoint for row in turn.state.requests.values() if row.kind in ("initiate", "replace")]
     turn.state.requests.clear()
     bridge_session.after_reconnect(turn)
     for endpoint in lost:

@@ -8,7 +8,7 @@ from focus.conference import ending, inviting, roles
 from focus.conference.state import JOINED, Member
 from focus.conference.turn import Turn
 from focus.stanzas.member import read_member
-from focus.stanzas.muc import STATUS_KICKED, VISITOR
+from focus.stanzas.muc import MODERATOR, OWNER, STATUS_KICKED, VISITOR
 from focus.stanzas.stanza import write_stanza
 from focus.values.addresses import resource
 
@@ -51,12 +51,14 @@ def _joined(turn: Turn, nick: str, stanza: Any) -> None:
     state.answered_at = float("-inf")
     turn.log.info("Member joined: %s stats-id=%s region=%s", nick, member.info.stats_id, member.info.region)
     turn.elect = turn.elect or state.owner is None
-    if inviting.is_invitable(member):
+    _hear_policy(turn, member)
+    if inviting.is_invitable(member, turn.around.config.visitors_enabled):
         features = turn.around.discover(state.room, member.info, stanza.from_)
         if features is not None:
             member.features = features
     else:
-        turn.log.warning("Member %s isn't invited: its nickname can't be an endpoint id, or it is a visitor", nick)
+        turn.log.warning("Member %s isn't invited: its nickname can't be an endpoint id, or it is a visitor and "
+                         "visitors_enabled is off", nick)
     inviting.consider(turn)
 
 
@@ -78,8 +80,15 @@ def _changed(turn: Turn, member: Member, stanza: Any) -> None:
     if info.role == VISITOR and was != VISITOR:
         info = info._replace(role=was)
     member.info = info
+    _hear_policy(turn, member)
     if info.role != was:
         roles.changed(turn, member, was)
+
+
+def _hear_policy(turn: Turn, member: Member) -> None:
+    """A moderator's old client says who starts muted from now on (C-632)."""
+    if member.info.start_muted is not None and member.role in (OWNER, MODERATOR):
+        turn.state.start_muted = member.info.start_muted
 
 
 def _left_by(turn: Turn, nick: str, stanza: Any) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional
 
 from focus.bridge import session as bridge_session
-from focus.conference import inviting, publishing, updates
+from focus.conference import inviting, publishing, restarting, updates
 from focus.conference.state import ACTIVE, ENDED, OFFERED, Answer, Participant
 from focus.conference.turn import Turn
 from focus.conference.validation import SourceRefused
 from focus.stanzas.errors import Malformed, StanzaError, stanza_error
+from focus.stanzas.member import FEATURE_JIGASI
+from focus.stanzas.muc import VISITOR
 from focus.stanzas.xml import NS_JINGLE_ERRORS
 from focus.values.addresses import resource
 from focus.values.sources import SourceSet
@@ -23,6 +25,7 @@ UNKNOWN_SESSION = StanzaError("cancel", "item-not-found", "", (
 OUT_OF_ORDER = StanzaError("wait", "unexpected-request", "the session is accepted already", (
     "<out-of-order xmlns='%s'/>" % NS_JINGLE_ERRORS,))
 GONE = StanzaError("cancel", "gone", "session ended")
+FORBIDDEN = StanzaError("auth", "forbidden", "a visitor may not send")
 MAX_ANSWERS = 4
 """Answers remembered of each participant: a client's own resumption repeats what it can't know to be answered."""
 UNSUPPORTED = ("session-initiate", "content-add", "content-accept", "content-reject", "content-remove",
@@ -63,7 +66,7 @@ def _answer(turn: Turn, iq: Any, request: Any) -> None:
     elif handler is None:
         turn.refuse(iq, stanza_error("bad-request", "missing or unknown action"))
     else:
-        participant = turn.participant_of(request.sid, iq.from_)
+        participant = turn.participant_of(request.sid, iq.from_) or _early_gateway(turn, request, iq.from_)
         if participant is None:
             turn.refuse(iq, _ended_or_unknown(turn, request, iq.from_))
         else:
@@ -79,20 +82,31 @@ def _ended_or_unknown(turn: Turn, request: Any, jid: str) -> StanzaError:
     return UNKNOWN_SESSION
 
 
+def _early_gateway(turn: Turn, request: Any, jid: str) -> Optional[Participant]:
+    """A telephone gateway whose transport, which comes before its accept, names the session before (J-562)."""
+    if request.action != "transport-info":
+        return None
+    participant = turn.state.participants.get(resource(jid))
+    member = turn.state.members.get(resource(jid))
+    if (participant is None or member is None or participant.jid != jid or participant.phase != OFFERED
+            or request.sid not in participant.refused_sids or FEATURE_JIGASI not in member.info.features):
+        return None
+    return participant
+
+
 def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     """session-accept, and the transport-accept of old clients (J-521 to J-530, J-564)."""
-    if participant.phase == ACTIVE:
+    if participant.phase != OFFERED:
         turn.refuse(iq, OUT_OF_ORDER)  # a healthy session survives a request that comes twice (J-527)
+        return
+    if request.sources and _is_visitor(turn, participant):
+        _end_by_accept(turn, participant, iq, FORBIDDEN)  # J-525
         return
     participant.phase = ACTIVE  # before the sources: the queued updates go out with this turn (J-111)
     try:
         added = _add(turn, participant, request.sources)
     except SourceRefused as refused:
-        turn.log.warning("Rejecting session-accept of %s: %s", participant.endpoint, refused)
-        turn.refuse(iq, stanza_error("bad-request", str(refused)))
-        inviting.end_session(turn, participant)
-        bridge_session.expire(turn, participant.endpoint)
-        participant.phase = ENDED
+        _end_by_accept(turn, participant, iq, stanza_error("bad-request", str(refused)))
         return
     participant.attempts = 0
     transport = request.transport
@@ -105,8 +119,24 @@ def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     turn.log.debug("%s accepted with %d sources", participant.endpoint, len(added.sources))
 
 
+def _end_by_accept(turn: Turn, participant: Participant, iq: Any, error: StanzaError) -> None:
+    turn.log.warning("Rejecting session-accept of %s: %s", participant.endpoint, error.text)
+    turn.refuse(iq, error)
+    inviting.end_session(turn, participant)
+    bridge_session.expire(turn, participant.endpoint)
+    participant.phase = ENDED
+
+
+def _is_visitor(turn: Turn, participant: Participant) -> bool:
+    member = turn.state.members.get(participant.endpoint)
+    return member is not None and member.role == VISITOR
+
+
 def source_add(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     """source-add (J-531, J-532): all or nothing, the bridge gets the whole set."""
+    if _is_visitor(turn, participant):
+        turn.refuse(iq, FORBIDDEN)
+        return
     if request.sources:
         limit = _sender_limit(turn, participant, request.sources)
         if limit is not None:
@@ -156,18 +186,16 @@ def _sender_limit(turn: Turn, participant: Participant, sources: SourceSet) -> O
 
 
 def session_info(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
-    """session-info: an old client's report that ICE failed; everything else is taken note of (J-541 to J-544)."""
+    """session-info: a restart in place, or an old client's report that ICE failed; else ignored (J-541 to J-544)."""
     bridge = request.bridge_session
     if bridge is not None and bridge.ice_restart:
-        turn.refuse(iq, stanza_error("feature-not-implemented", "ask with session-terminate and restart"))
-        return
+        refusal = restarting.in_place(turn, participant, bridge.id)
+        if refusal is not None:
+            turn.refuse(iq, refusal)
+            return
     turn.result(iq)
-    if request.ice_state == "failed" and bridge is not None and bridge.id == participant.bridge_session:
-        if not _restart_allowed(turn, participant):
-            return  # a client that floods gets no more than one that asks politely (J-556)
-        turn.log.warning("%s reports that ICE failed", participant.endpoint)
-        bridge_session.expire(turn, participant.endpoint)
-        inviting.reinvite(turn, [participant.endpoint])
+    if request.ice_state == "failed" and bridge is not None:
+        restarting.ice_failed(turn, participant, bridge.id)
 
 
 def session_terminate(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
@@ -178,30 +206,19 @@ def session_terminate(turn: Turn, participant: Participant, iq: Any, request: An
                   bridge.id if bridge is not None else None, restart, participant.endpoint, request.reason,
                   request.reason_text)
     if bridge is not None and bridge.id != participant.bridge_session:
-        turn.refuse(iq, stanza_error("item-not-found", "this is not the participant's bridge session"))
+        turn.refuse(iq, restarting.OTHER_BRIDGE_SESSION)
         return
     inviting.end_session(turn, participant)
     bridge_session.expire(turn, participant.endpoint)
     participant.phase = ENDED
     if not restart:
         turn.result(iq)
-    elif _restart_allowed(turn, participant):
+    elif restarting.session_allowed(turn, participant):
         turn.result(iq)
         inviting.begin(turn, participant)
     else:
         turn.log.warning("Rate limiting restart request. (%s)", participant.endpoint)
-        turn.refuse(iq, stanza_error("resource-constraint", "too many restarts"))
-
-
-def _restart_allowed(turn: Turn, participant: Participant) -> bool:
-    """The participant's budget of restarts (J-556); a granted one is counted."""
-    config = turn.around.config
-    recent = tuple(t for t in participant.restarts if turn.now - t < config.restart_interval)
-    if len(recent) >= config.restart_max_requests or (
-            recent and turn.now - recent[-1] < config.restart_min_interval):
-        return False
-    participant.restarts = (*recent, turn.now)
-    return True
+        turn.refuse(iq, restarting.TOO_MANY)
 
 
 def transport_info(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:

@@ -143,6 +143,10 @@ class Participant(Row):
     """The last few given to it."""
     owed: Tuple[Tuple[str, str, str], ...] = ()
     """Sessions that ended while we weren't in the room: sid, reason, text of what it has to be told."""
+    ice_restarts: Tuple[float, ...] = ()
+    """Monotonic times of accepted requests to restart ICE in place (J-556)."""
+    ice_generation: int = 0
+    """The last restart in place that the client was told of (J-865)."""
 
 
 @dataclass(eq=False)
@@ -165,6 +169,8 @@ class Endpoint(Row):
     last_n: Optional[int] = None
     repeated: bool = False
     """An update's time-out was answered by a repetition already (K-480)."""
+    ice_restart: bool = False
+    """New ICE credentials are to be asked for (J-863)."""
 
 
 # Phases of a conference on one bridge.
@@ -285,6 +291,8 @@ class ConferenceState(Row):
     """Nickname of the remembered owner (M-220)."""
     no_bridge_since: Optional[float] = None
     no_bridge_said: float = float("-inf")
+    start_muted: Tuple[bool, bool] = (False, False)
+    """Audio, video: the moderators' wish for those who join later (C-632)."""
 
     # Tables.
     present: Rows[str] = field(default_factory=lambda: Rows("present", str), metadata=DERIVED)

@@ -145,7 +145,7 @@ _CONFERENCE = (
          "Make the first participant an owner of the room, and another one when the last owner has left.",
          reference="conference.enable-auto-owner", legacy="org.jitsi.jicofo.DISABLE_AUTO_OWNER (inverted)"),
     _row("max_ssrcs_per_user", number(1, 1000, "sources"), "20", "conference.max_ssrcs_per_user",
-         "How many sources (SSRCs) of each medium one participant may send.",
+         "How many sources (SSRCs) one participant may send.",
          reference="conference.max-ssrcs-per-user", legacy="org.jitsi.jicofo.MAX_SSRC_PER_USER"),
     _row("max_ssrc_groups_per_user", number(1, 1000, "groups"), None, "conference.max_ssrc_groups_per_user",
          "How many groups of sources one participant may have.", derived="max_ssrcs_per_user",
@@ -169,6 +169,17 @@ _CONFERENCE = (
     _row("source_signaling_delays", kinds.DELAYS, "", "conference.source_signaling_delays",
          "Delays by which changes of sources are gathered, by size of the conference: 50: 500 ms, 100: 1 s holds "
          "500 ms from 50 people on and 1 s from 100 on.", reference="conference.source-signaling-delays"),
+    _row("enable_ice_restart", kinds.SWITCH, "true", "conference.enable_ice_restart",
+         "Let clients restart ICE within their session; if not, or if the bridge can't, they get a new session.",
+         reference="conference.enable-ice-restart"),
+    _row("check_source_names", kinds.SWITCH, "true", "conference.check_source_names",
+         "Refuse sources whose name doesn't begin with the sender's own id. Off lets participants name sources as if "
+         "they were others'."),
+    _row("reinvite_method", kinds.choice("RestartJingle", "ReplaceTransport"), "RestartJingle",
+         "conference.reinvite_method",
+         "How a participant moves to another bridge: RestartJingle ends its session and begins a new one; "
+         "ReplaceTransport keeps the session, which web clients since October 2024 don't understand: they lose their "
+         "media by it.", reference="conference.reinvite-method"),
     _row("restart_min_interval", duration(0, 3600), "5 s", "conference.restart_request_rate_limits_min_interval",
          "The shortest time between two restarts that a participant asks for.",
          reference="conference.restart-request-rate-limits.min-interval"),
@@ -185,6 +196,12 @@ _CONFERENCE = (
     _row("sctp_enabled", kinds.SWITCH, "true", "sctp.enabled",
          "Offer a data channel (SCTP) to clients that can do it; a bridge that refuses it is asked again without.",
          reference="sctp.enabled"),
+)
+
+_VISITORS = (
+    _row("visitors_enabled", kinds.SWITCH, "false", "visitors.enabled",
+         "Give media to members that the room has made visitors: they receive everything and may send nothing.",
+         reference="visitors.enabled"),
 )
 
 _JOURNAL = (
@@ -260,7 +277,8 @@ VIDEO_CODECS = tuple(row[0] for row in _VIDEO_CODECS)
 EXTENSIONS = tuple(row[0] for row in _EXTENSIONS)
 
 #: Every option, in the order of the ini. An option that is derived from another one stands behind it.
-OPTIONS: Tuple[Option, ...] = _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _JOURNAL + _LOG + tuple(_codec_rows())
+OPTIONS: Tuple[Option, ...] = (
+    _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _VISITORS + _JOURNAL + _LOG + tuple(_codec_rows()))
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -272,6 +290,7 @@ SECTIONS = {
     "bridge": "The videobridges.",
     "conference": "What holds for every conference.",
     "sctp": "Data channels.",
+    "visitors": "Members who only watch and listen.",
     "journal": "What makes a call outlive the process.",
     "log": "The log.",
     "codec": "What is offered to the participants. The numbers are those of the reference implementation; change them "

@@ -68,11 +68,17 @@ class Config:
     use_rtp_mid_demux: bool
     source_signaling_delays: Tuple[Tuple[int, float], ...]
     """(size of the conference from which it holds, delay), by ascending size."""
+    enable_ice_restart: bool
+    check_source_names: bool
+    """Whether a source's name must begin with its sender's endpoint id (J-423)."""
+    reinvite_method: str
+    """``RestartJingle`` or ``ReplaceTransport`` (J-811, J-816)."""
     restart_min_interval: float
     restart_max_requests: int
     restart_interval: float
     shared_document_use_random_name: bool
     sctp_enabled: bool
+    visitors_enabled: bool
     server_queue: int
     journal_file: Optional[str]
     """None: no journal is kept."""

@@ -192,16 +192,16 @@ def _parse_ice_state(el: Any) -> Optional[str]:
 def write_session_initiate(sid: str, initiator: str, media: Sequence[MediaDescription], transport: Transport,
                            sctp_port: Optional[int], sources: Mapping[str, SourceSet], bridge_session_id: str,
                            region: Optional[str], json: bool,
-                           start_muted: Tuple[bool, bool] = (False, False)) -> str:
-    """An offer (jingle.md section 3).
+                           start_muted: Tuple[bool, bool] = (False, False), action: str = "session-initiate") -> str:
+    """An offer (jingle.md section 3); with the action ``transport-replace`` one within a session (J-816).
 
     ``sources`` are all that the receiver is told, the bridge's own under ``jvb`` included (J-361, J-363); written
     as JSON or as XML (J-401, J-411). A ``data`` content stands in it exactly if there is an ``sctp_port`` (J-341,
     J-343). ``start_muted`` is (audio, video) (J-305).
     """
     carried = open_transport(transport, to_client=True)
-    parts = ["<jingle xmlns='%s' action='session-initiate' sid='%s' initiator='%s'>" % (
-        NS_JINGLE, quote(sid), quote(initiator))]
+    parts = ["<jingle xmlns='%s' action='%s' sid='%s' initiator='%s'>" % (
+        NS_JINGLE, action, quote(sid), quote(initiator))]
     names: List[str] = []
     for description in media:
         name = description.media

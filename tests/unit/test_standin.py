@@ -16,7 +16,8 @@ ROOM = "standup@conference.meet.example"
 MUC_USER = "http://jabber.org/protocol/muc#user"
 OWN = "<presence xmlns='jabber:client' from='%s/focus'%%s><x xmlns='%s'><status code='110'/></x></presence>" % (
     ROOM, MUC_USER)
-REQUEST = "<iq xmlns='jabber:client' type='set' id='r%d' from='" + ROOM + "/abcd1234'><jingle xmlns='urn:xmpp:jingle:1'/></iq>"
+REQUEST = ("<iq xmlns='jabber:client' type='set' id='r%d' from='" + ROOM +
+           "/abcd1234'><jingle xmlns='urn:xmpp:jingle:1'/></iq>")
 
 
 class Connection:
