@@ -1,4 +1,4 @@
-"""The second session leaves a room only when it owes no answer there (Prosody takes none from who isn't in the room)."""
+"""The second session leaves a room only when it owes no answer there: Prosody takes none from outside the room."""
 from __future__ import annotations
 
 from typing import Any, Dict, List
