@@ -285,10 +285,12 @@ TIMERS: Dict[str, Callable[[Turn], None]] = {
     "features": inviting.ask_before_giving_up,
     "flush": updates.flush_delayed,
     "initial": _nobody_came,
+    "invite": inviting.consider,
     "limit-audio": lambda turn: None,  # settling looks at it
     "limit-video": lambda turn: None,
     "owner": roles.elect,
     "presence": lambda turn: None,  # settling sends it
+    "presences": members.hear_late,
     "rejoin": joining.begin,
     "retry": inviting.retry_waiting,
     "single": ending.single_timeout,

@@ -31,6 +31,7 @@ from focus.conference.turn import Turn
 from focus.stanzas.jingle import write_session_initiate, write_session_terminate
 from focus.stanzas.muc import VISITOR
 from focus.stanzas.small import write_ping
+from focus.values.addresses import bare
 
 FEATURES_WAIT = 5.0
 """Seconds a member that doesn't answer disco is waited for (C-641)."""
@@ -47,6 +48,8 @@ MAX_REINVITES, REINVITES_WINDOW = 5, 60.0
 """So many lost endpoints of one participant in so many seconds are made good at once."""
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0
 """B-641: pauses between failed invitations, doubling, in seconds."""
+MAX_INVITATIONS, INVITATIONS_WINDOW = 5, 10.0
+"""Invitations of one person to one room within so many seconds; more come later (M-1122)."""
 MAX_ENDPOINT_ID = 64
 REPLACE_TRANSPORT = "ReplaceTransport"
 """The reinvite_method that keeps sessions and sources (J-816)."""
@@ -64,6 +67,13 @@ def consider(turn: Turn) -> None:
         if member.features is None:
             turn.sooner("features", member.since + FEATURES_WAIT)
             continue
+        if member.info.real_jid is not None:
+            wait = state.invited.spend(bare(member.info.real_jid), turn.now, MAX_INVITATIONS, INVITATIONS_WINDOW)
+            if wait:  # one who comes and goes: others needn't wait for it (M-1122)
+                turn.log.info("%s came %d times in %d s; it is invited a little later", member.nick, MAX_INVITATIONS,
+                              INVITATIONS_WINDOW)
+                turn.sooner("invite", turn.now + wait)
+                continue
         participant = Participant(member.nick, member.jid)
         state.participants[member.nick] = participant
         begin(turn, participant)

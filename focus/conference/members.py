@@ -9,10 +9,12 @@ from focus.conference.state import JOINED, Member
 from focus.conference.turn import Turn
 from focus.stanzas.member import read_member
 from focus.stanzas.muc import MODERATOR, OWNER, STATUS_KICKED, VISITOR
-from focus.stanzas.stanza import write_stanza
+from focus.stanzas.stanza import read_stanza, write_stanza
 from focus.values.addresses import resource
 
 MAX_MEMBERS = 5000
+PRESENCES_RATE, PRESENCES_BURST = 20.0, 40.0
+"""Presences of one member that are looked at: a second in the long run, and at once (M-1114)."""
 
 
 def presence(turn: Turn, stanza: Any) -> None:
@@ -25,7 +27,7 @@ def presence(turn: Turn, stanza: Any) -> None:
             _left_by(turn, nick, stanza)
     elif stanza.type == "" and nick:
         if nick in turn.state.members:
-            _changed(turn, turn.state.members[nick], stanza)
+            _heard(turn, turn.state.members[nick], stanza)
         else:
             _joined(turn, nick, stanza)
 
@@ -60,6 +62,29 @@ def _joined(turn: Turn, nick: str, stanza: Any) -> None:
         turn.log.warning("Member %s isn't invited: its nickname can't be an endpoint id, or it is a visitor and "
                          "visitors_enabled is off", nick)
     inviting.consider(turn)
+
+
+def _heard(turn: Turn, member: Member, stanza: Any) -> None:
+    """One more presence of a member: looked at now, or if it sends too many the newest a moment later (M-1114)."""
+    wait = member.heard.spend(turn.now, PRESENCES_RATE, PRESENCES_BURST)
+    if wait:
+        turn.state.present[member.nick] = write_stanza(stanza)
+        turn.sooner("presences", turn.now + wait)
+    else:
+        turn.state.present.pop(member.nick, None)
+        _changed(turn, member, stanza)
+
+
+def hear_late(turn: Turn) -> None:
+    """Some who sent too many presences are looked at again."""
+    if turn.state.phase != JOINED:
+        return  # noted while we enter; handled when we are in
+    for nick, text in list(turn.state.present.items()):
+        member = turn.state.members.get(nick)
+        if member is None:
+            del turn.state.present[nick]
+        else:
+            _heard(turn, member, read_stanza(text))
 
 
 def _changed(turn: Turn, member: Member, stanza: Any) -> None:
@@ -109,6 +134,7 @@ def left(turn: Turn, nick: str, why: str, check_end: bool = True, seen: bool = T
     """
     state = turn.state
     state.members.pop(nick, None)
+    state.present.pop(nick, None)
     if why:
         turn.log.info("Member left: %s (%s)", nick, why)
     participant = state.participants.pop(nick, None)

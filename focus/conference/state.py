@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from focus.conference.budgets import Bucket, Invitations
 from focus.conference.offer import Features
 from focus.conference.signalling import SourceLog
 from focus.conference.validation import SourceTable
@@ -59,6 +60,8 @@ class Member(Row):
     """Grants to it that the room refused."""
     renounced: bool = False
     """Was owner by our grant and is not any more (M-225): not elected again."""
+    heard: Bucket = field(default_factory=Bucket, metadata=DERIVED)
+    """Its presences that were looked at (M-1114)."""
 
     @property
     def role(self) -> str:
@@ -296,7 +299,8 @@ class ConferenceState(Row):
 
     # Tables.
     present: Rows[str] = field(default_factory=lambda: Rows("present", str), metadata=DERIVED)
-    """Presences of occupants seen during a (re)join, as text by nickname, to be handled when it is complete (C-412)."""
+    """Presences to be handled later, as text by nickname: of occupants seen during a (re)join, when it is complete
+    (C-412); of members that send too many, the newest (M-1114)."""
     askers: Rows[Asker] = field(default_factory=lambda: Rows("asker", Asker), metadata=DERIVED)
     members: Rows[Member] = field(default_factory=lambda: Rows("member", Member), metadata=DERIVED)
     participants: Rows[Participant] = field(default_factory=lambda: Rows("participant", Participant), metadata=DERIVED)
@@ -308,6 +312,8 @@ class ConferenceState(Row):
     log: SourceLog = field(default_factory=SourceLog, metadata=DERIVED)
 
     # Made from the tables.
+    invited: Invitations = field(default_factory=Invitations, metadata=DERIVED)
+    """Who was invited how often (M-1122)."""
     sids: Dict[str, str] = field(default_factory=dict, metadata=DERIVED)
     """Jingle sid to endpoint id, current sessions only."""
 
