@@ -1,9 +1,9 @@
-"""How often strangers may make us begin something (C-226)."""
+"""How often strangers may make us begin something (C-226), and say something."""
 from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Deque, Dict
+from typing import Deque, Dict, Hashable
 
 
 class Allowed(Enum):
@@ -14,6 +14,27 @@ class Allowed(Enum):
     """Over the limit: the answer makes the client ask again."""
     NO = 3
     """Beyond ten times the limit: an error."""
+
+
+class Seldom:
+    """Says of the same thing only once a minute that it is to be told."""
+
+    WINDOW = 60.0
+    MOST = 1000
+    """Things remembered; when there are more, all may be told again."""
+
+    def __init__(self) -> None:
+        self._told: Dict[Hashable, float] = {}
+
+    def ask(self, what: Hashable, now: float) -> bool:
+        """Whether ``what`` is to be told now (monotonic seconds)."""
+        told = self._told.get(what)
+        if told is not None and now - told < self.WINDOW:
+            return False
+        if len(self._told) >= self.MOST:
+            self._told.clear()
+        self._told[what] = now
+        return True
 
 
 class CreationLimit:

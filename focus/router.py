@@ -16,6 +16,7 @@ from focus.conference.session import UNKNOWN_SESSION
 from focus.connections import CLIENT, COMPONENT
 from focus.features import FeatureFinder
 from focus.lanes import Lanes
+from focus.limits import Seldom
 from focus.registry import Conferences
 from focus.requests import Requests
 from focus.stanzas import small
@@ -72,6 +73,7 @@ class Router:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._started = time.monotonic()
+        self._seldom = Seldom()
 
     def dispatch(self, item: Any) -> None:
         """One item of the inbox. A fault of ours is logged and answered, and the tick goes on."""
@@ -153,8 +155,9 @@ class Router:
         if iq.type != "set":
             self._refuse(connection, iq, stanza_error("feature-not-implemented", "ask with type set"))
             return
-        LOG.info("Conference request for room %s, from %s, token=%s", request.room, iq.from_,
-                 "true" if request.token else "false")
+        LOG.log(logging.INFO if self._seldom.ask((request.room, iq.from_), time.monotonic()) else logging.DEBUG,
+                "Conference request for room %s, from %s, token=%s", request.room, iq.from_,
+                "true" if request.token else "false")  # who asks all the time doesn't fill the log (M-1107)
         if not conferences.is_ours(request.room):
             self._refuse(connection, iq, stanza_error(
                 "not-allowed", "rooms of %s are not served here, only those of %s (U-5)" % (
