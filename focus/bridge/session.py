@@ -57,11 +57,11 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
     if session is None:
         return
     row = session.endpoints[endpoint]
-    if transport is not None:
-        if row.transport is None or any(f.setup for f in transport.fingerprints):
-            row.transport = transport  # a later one without a role doesn't take the place of one with (KT-6)
+    if transport is not None and transport.says_something:
+        row.transport = transport if row.transport is None else row.transport.followed_by(transport)
         if len(row.unsent) < MAX_UNSENT:
-            row.unsent = (*row.unsent, transport)
+            # one without credentials would make the bridge forget those it has
+            row.unsent = (*row.unsent, transport if transport.ufrag else row.transport)
     row.send_sources = row.send_sources or sources
     if last_n is not None:
         row.last_n = last_n

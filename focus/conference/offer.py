@@ -116,33 +116,60 @@ class CodecConfig(NamedTuple):
 
 DEFAULT_CODECS = CodecConfig()
 
-#: Field of :class:`CodecConfig` -> URI (J-311, J-325, J-326).
-EXTENSION_URIS = {
-    "audio_level": "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
-    "av1_dependency_descriptor":
-        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
-    "video_layers_allocation": "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
-    "tof": "urn:ietf:params:rtp-hdrext:toffset",
-    "abs_send_time": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-    "rid": "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
-    "tcc": "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-    "video_content_type": "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
-    "framemarking": "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07",
-    "mid": "urn:ietf:params:rtp-hdrext:sdes:mid",
-}
+class Chosen(NamedTuple):
+    """What of a client's features counts for its media, the configuration taken into account."""
 
-_AUDIO_EXTENSIONS = ("audio_level", "mid", "tcc")
-_VIDEO_EXTENSIONS = ("av1_dependency_descriptor", "video_layers_allocation", "mid", "tof", "abs_send_time",
-                     "framemarking", "video_content_type", "rid", "tcc")
+    audio: bool
+    video: bool
+    rtx: bool
+    tcc: bool
+    remb: bool
+    red: bool
 
-#: The order of the codecs and, after them, of their retransmissions differs (J section 3.3 and J-322).
-_CODECS = (("av1", "AV1"), ("vp8", "VP8"), ("h264", "H264"), ("vp9", "VP9"))
-_RTX_ORDER = ("av1", "vp8", "vp9", "h264")
 
-_H264_PARAMETERS = (("profile-level-id", "42e01f"), ("level-asymmetry-allowed", "1"), ("packetization-mode", "1"))
+# Features -> offer. A row is offered if the client has what it needs ("" is nothing) and the configuration has it on
+# with a positive id (J-328). The rows stand in the order of the offer.
+
 _KEYFRAMES_AND_LOSS = (RtcpFeedback("ccm", "fir"), RtcpFeedback("nack"), RtcpFeedback("nack", "pli"))
 _REMB = RtcpFeedback("goog-remb")
 _TCC = RtcpFeedback("transport-cc")
+_H264_PARAMETERS = (("profile-level-id", "42e01f"), ("level-asymmetry-allowed", "1"), ("packetization-mode", "1"))
+
+_AUDIO_CODECS = (
+    # option            name               needs  clock  channels
+    ("red",             "red",             "red", 48000, 2),
+    ("opus",            "opus",            "",    48000, 2),
+    ("telephone_event", "telephone-event", "",    8000,  None),
+)
+_VIDEO_CODECS = (
+    # option name    needs  parameters        feedback beside the estimation's
+    ("av1",  "AV1",  "",    (),               _KEYFRAMES_AND_LOSS),
+    ("vp8",  "VP8",  "",    (),               _KEYFRAMES_AND_LOSS),
+    ("h264", "H264", "",    _H264_PARAMETERS, _KEYFRAMES_AND_LOSS),
+    ("vp9",  "VP9",  "",    (),               _KEYFRAMES_AND_LOSS),
+    ("av1",  "rtx",  "rtx", (),               _KEYFRAMES_AND_LOSS),
+    ("vp8",  "rtx",  "rtx", (),               _KEYFRAMES_AND_LOSS),
+    ("vp9",  "rtx",  "rtx", (),               _KEYFRAMES_AND_LOSS),
+    ("h264", "rtx",  "rtx", (),               ()),
+)
+_BOTH = "audio video"
+_EXTENSIONS = (
+    # option                     needs  offered with  URI (J-311, J-325, J-326)
+    ("audio_level",               "",    "audio",     "urn:ietf:params:rtp-hdrext:ssrc-audio-level"),
+    ("av1_dependency_descriptor", "",    "video",
+     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"),
+    ("video_layers_allocation",   "",    "video",
+     "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00"),
+    ("mid",                       "",    _BOTH,       "urn:ietf:params:rtp-hdrext:sdes:mid"),
+    ("tof",                       "",    "video",     "urn:ietf:params:rtp-hdrext:toffset"),
+    ("abs_send_time",             "",    "video",     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"),
+    ("framemarking",              "",    "video",     "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07"),
+    ("video_content_type",        "",    "video",
+     "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type"),
+    ("rid",                       "",    "video",     "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"),
+    ("tcc",                       "tcc", _BOTH,
+     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"),
+)
 
 VIDEO_CLOCKRATE = 90000
 
@@ -161,65 +188,70 @@ def relay_media(codecs: CodecConfig = DEFAULT_CODECS) -> Tuple[MediaDescription,
 def _media(audio: bool, video: bool, rtx: bool, tcc: bool, remb: bool, red: bool,
            codecs: CodecConfig) -> Tuple[MediaDescription, ...]:
     tcc = tcc and codecs.tcc.enabled and codecs.tcc.id > 0
+    chosen = Chosen(audio, video, rtx, tcc, remb and not tcc,
+                    red and codecs.red_enabled and codecs.red_pt > 0 and codecs.opus_enabled and codecs.opus_pt > 0)
     descriptions = []
     if audio:
-        descriptions.append(MediaDescription("audio", _audio_payloads(red, tcc, codecs),
-                                             _extensions(_AUDIO_EXTENSIONS, tcc, codecs),
+        descriptions.append(MediaDescription("audio", _audio_payloads(chosen, codecs),
+                                             _extensions("audio", chosen, codecs),
                                              codecs.extmap_allow_mixed, maxptime=60))
     if video:
-        descriptions.append(MediaDescription("video", _video_payloads(rtx, tcc, remb, codecs),
-                                             _extensions(_VIDEO_EXTENSIONS, tcc, codecs),
-                                             codecs.extmap_allow_mixed))
+        descriptions.append(MediaDescription("video", _video_payloads(chosen, codecs),
+                                             _extensions("video", chosen, codecs), codecs.extmap_allow_mixed))
     return tuple(descriptions)
 
 
-def _audio_payloads(red: bool, tcc: bool, codecs: CodecConfig) -> Tuple[PayloadType, ...]:
+def _has(chosen: Chosen, needs: str) -> bool:
+    return not needs or getattr(chosen, needs)
+
+
+def _audio_payloads(chosen: Chosen, codecs: CodecConfig) -> Tuple[PayloadType, ...]:
     payloads: List[PayloadType] = []
-    if codecs.opus_enabled and codecs.opus_pt > 0:
-        with_red = red and codecs.red_enabled and codecs.red_pt > 0
-        if with_red:
-            payloads.append(PayloadType(codecs.red_pt, "red", 48000, 2,
-                                        ((None, "%d/%d" % (codecs.opus_pt, codecs.opus_pt)),)))
-        parameters: List[Tuple[Optional[str], str]] = []
-        if codecs.opus_minptime > 0:
-            parameters.append(("minptime", str(codecs.opus_minptime)))
-        # Only those who are offered RED go without forward error correction (J-313 R).
-        if codecs.opus_use_inband_fec and not with_red:
-            parameters.append(("useinbandfec", "1"))
-        payloads.append(PayloadType(codecs.opus_pt, "opus", 48000, 2, tuple(parameters), (_TCC,) if tcc else ()))
-    if codecs.telephone_event_enabled and codecs.telephone_event_pt > 0:
-        payloads.append(PayloadType(codecs.telephone_event_pt, "telephone-event", 8000))
+    for option, name, needs, clockrate, channels in _AUDIO_CODECS:
+        pt = getattr(codecs, option + "_pt")
+        if getattr(codecs, option + "_enabled") and pt > 0 and _has(chosen, needs):
+            payloads.append(PayloadType(pt, name, clockrate, channels, _audio_parameters(option, chosen, codecs),
+                                        (_TCC,) if chosen.tcc and option == "opus" else ()))
     return tuple(payloads)
 
 
-def _video_payloads(rtx: bool, tcc: bool, remb: bool, codecs: CodecConfig) -> Tuple[PayloadType, ...]:
+def _audio_parameters(option: str, chosen: Chosen, codecs: CodecConfig) -> Tuple[Tuple[Optional[str], str], ...]:
+    parameters: List[Tuple[Optional[str], str]] = []
+    if option == "red":
+        parameters.append((None, "%d/%d" % (codecs.opus_pt, codecs.opus_pt)))
+    if option == "opus" and codecs.opus_minptime > 0:
+        parameters.append(("minptime", str(codecs.opus_minptime)))
+    # Only those who are offered RED go without forward error correction (J-313 R).
+    if option == "opus" and codecs.opus_use_inband_fec and not chosen.red:
+        parameters.append(("useinbandfec", "1"))
+    return tuple(parameters)
+
+
+def _video_payloads(chosen: Chosen, codecs: CodecConfig) -> Tuple[PayloadType, ...]:
     payloads: List[PayloadType] = []
-    for key, name in _CODECS:
-        codec: VideoCodec = getattr(codecs, key)
-        if not codec.enabled or codec.pt <= 0:
+    for option, name, needs, own_parameters, own_feedback in _VIDEO_CODECS:
+        codec: VideoCodec = getattr(codecs, option)
+        parameters: Tuple[Tuple[Optional[str], str], ...] = own_parameters
+        feedback: Tuple[RtcpFeedback, ...] = own_feedback
+        pt = codec.rtx_pt if name == "rtx" else codec.pt
+        if not codec.enabled or codec.pt <= 0 or pt <= 0 or not _has(chosen, needs):
             continue
-        feedback: Tuple[RtcpFeedback, ...] = _KEYFRAMES_AND_LOSS
-        if tcc:
+        if name == "rtx":
+            parameters = (("apt", str(codec.pt)),)
+        elif chosen.tcc:
             feedback += (_TCC,)
-        elif remb and codec.enable_remb:
+        elif chosen.remb and codec.enable_remb:
             feedback += (_REMB,)
-        parameters: Tuple[Tuple[Optional[str], str], ...] = _H264_PARAMETERS if key == "h264" else ()
-        payloads.append(PayloadType(codec.pt, name, VIDEO_CLOCKRATE, None, parameters, feedback))
-    if rtx:
-        for key in _RTX_ORDER:
-            codec = getattr(codecs, key)
-            if codec.enabled and codec.pt > 0 and codec.rtx_pt > 0:
-                payloads.append(PayloadType(codec.rtx_pt, "rtx", VIDEO_CLOCKRATE, None, (("apt", str(codec.pt)),),
-                                            () if key == "h264" else _KEYFRAMES_AND_LOSS))
+        payloads.append(PayloadType(pt, name, VIDEO_CLOCKRATE, None, parameters, feedback))
     return tuple(payloads)
 
 
-def _extensions(names: Iterable[str], tcc: bool, codecs: CodecConfig) -> Tuple[HeaderExtension, ...]:
+def _extensions(media: str, chosen: Chosen, codecs: CodecConfig) -> Tuple[HeaderExtension, ...]:
     extensions = []
-    for name in names:
-        extension: Extension = getattr(codecs, name)
-        if extension.enabled and extension.id > 0 and (tcc or name != "tcc"):
-            extensions.append(HeaderExtension(extension.id, EXTENSION_URIS[name]))
+    for option, needs, offered_with, uri in _EXTENSIONS:
+        extension: Extension = getattr(codecs, option)
+        if media in offered_with and extension.enabled and extension.id > 0 and _has(chosen, needs):
+            extensions.append(HeaderExtension(extension.id, uri))
     return tuple(extensions)
 
 

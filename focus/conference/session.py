@@ -109,10 +109,7 @@ def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
         _end_by_accept(turn, participant, iq, stanza_error("bad-request", str(refused)))
         return
     participant.attempts = 0
-    transport = request.transport
-    if transport is not None and not transport.says_something:
-        transport = None  # a gateway that sent its credentials before with transport-info
-    bridge_session.update(turn, participant.endpoint, transport=transport,
+    bridge_session.update(turn, participant.endpoint, transport=request.transport,
                           sources=True, last_n=request.initial_last_n)
     updates.accepted(turn, participant)
     turn.result(iq)

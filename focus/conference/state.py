@@ -164,7 +164,7 @@ class Endpoint(Row):
     """The creating request left."""
     sctp: bool = False
     transport: Optional[Transport] = None
-    """The client's, with the DTLS role it chose: what is sent again if need be."""
+    """All that the client said of its transport: what is sent again if need be."""
     unsent: Tuple[Transport, ...] = ()
     """What the client said of its transport and the bridge hasn't heard, each as it came (J-566)."""
     send_sources: bool = False

@@ -70,12 +70,23 @@ class Transport(NamedTuple):
 
     @property
     def says_something(self) -> bool:
-        """Whether it can tell the bridge where the peer is: credentials or candidates.
+        """Whether there is anything in it for the bridge."""
+        return bool(self.get("ufrag") or self.get("pwd") or self.candidates or self.fingerprints)
 
-        Some telephone gateways send their credentials in a ``transport-info`` and then an empty transport in
-        their ``session-accept``; passing that one on would make the bridge forget them.
+    def followed_by(self, later: Transport) -> Transport:
+        """What both say together.
+
+        A telephone gateway sends its credentials and candidates in a ``transport-info`` and its fingerprint in the
+        ``session-accept``, without them (J-561); the fingerprint of an old client's ``transport-info`` has no role and
+        doesn't take the place of one with (J-566, KT-6).
         """
-        return bool(self.get("ufrag") or self.get("pwd") or self.candidates)
+        same_ice = not later.ufrag or later.ufrag == self.ufrag
+        has_role = any(fingerprint.setup for fingerprint in later.fingerprints)
+        return later._replace(
+            attributes=later.attributes if later.ufrag else self.attributes,
+            rtcp_mux=later.rtcp_mux or self.rtcp_mux,
+            fingerprints=later.fingerprints if has_role or not self.fingerprints else self.fingerprints,
+            candidates=later.candidates or (self.candidates if same_ice else ()))
 
     def __repr__(self) -> str:
         return "Transport(ufrag=%r, %d fingerprints, %d candidates, %d web sockets)" % (
