@@ -10,58 +10,43 @@ are synthetic, and live in this process. See README.md in this folder for what t
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
-import signal
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from lxml import etree  # noqa: E402
-
-from tests.support import media  # noqa: E402
-from tests.support.bridge import Bridge, Request  # noqa: E402
+from benchmarks.common import (  # noqa: E402
+    GENERATIONAL,
+    Invalid,
+    add_options,
+    first_conference,
+    machine,
+    median_run,
+    refused_sctp,
+    report,
+    settle,
+    spread,
+    with_unit,
+)
+from tests.support.bridge import Bridge  # noqa: E402
 from tests.support.client import Client  # noqa: E402
 from tests.support.focus_process import FocusProcess, account_login, guest_login  # noqa: E402
 from tests.support.loop import Loop, WaitTimeout  # noqa: E402
 from tests.support.prosody import Prosody  # noqa: E402
-
-#: Halves what a burst costs Prosody on Lua 5.4; its default is an incremental collector.
-GENERATIONAL = 'gc = { mode = "generational" }'
 
 LOGGED = re.compile(r"Jicofo \S+ (\d\d:\d\d:[\d.]+) FINE: .*\[room=(\S+?)\] .*: (?:\S+ (?=accepted with))?"
                     r"(accepted with|Telling )")
 """What the focus logs at level FINE about an accept it read and an update it writes."""
 
 
-class Invalid(Exception):
-    """The run doesn't count."""
-
-
-def unit_ms(rounds: int = 15, repetitions: int = 40) -> float:
-    """The cost of one unit: parse and serialise a session-accept of 5 kB with lxml, in ms; the best of several."""
-    sources = media.audio_source("abcd1234", 1).plus(media.video_source("abcd1234", 2))
-    text = media.accept_contents("abcd1234", sources)
-    # Without one codec, which brings the specimen to 5 kB.
-    begin, end = text.index("<payload-type id='107'"), text.index("<source", text.index("<payload-type id='107'"))
-    body = (
-        "<iq xmlns='jabber:client' type='set' id='i' to='focus@auth.meet.example/focus'><jingle "
-        "xmlns='urn:xmpp:jingle:1' action='session-accept' sid='s'>%s</jingle></iq>" % (text[:begin] + text[end:])
-    ).encode()
-    best = float("inf")
-    for _ in range(rounds):
-        begin_at = time.process_time()
-        for _ in range(repetitions):
-            etree.tostring(etree.fromstring(body))
-        best = min(best, (time.process_time() - begin_at) / repetitions)
-    return best * 1000
+COST = "focus_cpu_ms_per_join"
+"""What runs are ordered by."""
 
 
 class Room:
@@ -75,7 +60,7 @@ class Room:
         for client in clients:
             client.on_remote = self._on_remote
 
-    def _on_remote(self, client: Client) -> None:
+    def _on_remote(self, client: Client, _: Iterable[str]) -> None:
         """Counts a client as complete while it knows exactly the sources of all others."""
         if self.knows_all(client):
             self.complete_at.setdefault(client.endpoint, time.monotonic())
@@ -139,16 +124,8 @@ class Run:
 
     def _first_conference(self) -> None:
         """Start to the first conference that is answered as ready."""
-        deadline = time.monotonic() + 30
-        while True:
-            answer = self.guest.ask("first@" + self.prosody.muc, self.focus.jid, timeout=30)
-            if b"ready='true'" in answer.raw or b'ready="true"' in answer.raw:
-                break
-            if time.monotonic() > deadline or not self.focus.running:
-                raise Invalid("no conference: %r\n%s" % (answer, self.focus.log()[-3000:]))
-            self.loop.step(0.005)
-        self.figures["start_to_first_conference_s"] = round(time.monotonic() - self.focus.started_at, 3)
-        self.guest.close()
+        seconds = first_conference(self.loop, self.focus, self.guest, self.prosody.muc)
+        self.figures["start_to_first_conference_s"] = round(seconds, 3)
         self.loop.wait(lambda: "focus" in self.bridge.occupants, 10, "the focus in the brewery")
 
     def _connect(self) -> None:
@@ -193,14 +170,7 @@ class Run:
         )
 
     def _settle(self) -> None:
-        """Until nothing has been heard of the focus for half a second: late work belongs to the run, too."""
-        seen = -1
-        while True:
-            now = len(self.bridge.requests) + sum(client.stream.bytes_received for client in self.clients)
-            if now == seen:
-                return
-            seen = now
-            self.loop.run_for(0.5)
+        settle(self.loop, lambda: len(self.bridge.requests) + sum(c.stream.bytes_received for c in self.clients))
 
     def _cpu(self) -> Any:
         return self.focus.cpu_seconds(), self.prosody.cpu_seconds(), time.process_time()
@@ -224,7 +194,6 @@ class Run:
                     problems.append("%s does not know exactly all others" % client.endpoint)
                 if client.session is None or client.session.state != "active" or len(client.sessions) != 1:
                     problems.append("%s has %d sessions" % (client.endpoint, len(client.sessions)))
-        # A refused SCTP is how the focus learns that a bridge has none (K-476); anything else is a fault.
         problems += ["bridge refused: %r" % r for r in self.bridge.requests if r.error and not refused_sctp(r)]
         if problems:
             raise Invalid("\n".join(problems[:10]))
@@ -353,34 +322,11 @@ class Run:
         self.figures["rss_end_mb"] = round(self.focus.rss_mb(), 1)
 
 
-def refused_sctp(request: Request) -> bool:
-    """Whether the bridge refused a request only because it has no SCTP."""
-    return "SCTP" in request.error_text
-
-
 def one_run(arguments: argparse.Namespace, journal: bool) -> Dict[str, Any]:
-    """One run's figures, with the unit measured before and after it."""
-    unit = unit_ms()
-    run = Run(arguments).go(journal)
-    unit = min(unit, unit_ms())
-    run["unit_ms"] = round(unit, 4)
-    run["units_per_join"] = round(run["focus_cpu_ms_per_join"] / unit, 1)
+    """One run's figures."""
+    run = with_unit(lambda: Run(arguments).go(journal))
+    run["units_per_join"] = round(run[COST] / run["unit_ms"], 1)
     return run
-
-
-def cpu_per_join(run: Dict[str, Any]) -> float:
-    """What runs are ordered by."""
-    return run["focus_cpu_ms_per_join"]
-
-
-def spread(seconds: List[float]) -> Dict[str, float]:
-    """Median, 95th percentile and maximum of durations, in ms."""
-    ordered = sorted(seconds)
-    return {
-        "median": round(statistics.median(ordered) * 1000, 1),
-        "p95": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] * 1000, 1),
-        "max": round(ordered[-1] * 1000, 1),
-    }
 
 
 def parse(arguments: Optional[List[str]] = None) -> argparse.Namespace:
@@ -388,59 +334,41 @@ def parse(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rooms", type=int, default=50)
     parser.add_argument("--participants", type=int, default=4, help="in each room")
-    parser.add_argument("--bridge-delay", type=float, default=0.05, help="seconds until the bridge answers")
     parser.add_argument("--sctp", action="store_true", help="the bridge has data channels")
-    parser.add_argument("--prosody-gc", choices=("generational", "default"), default="generational")
     parser.add_argument("--journal", choices=("on", "off", "both"), default="on",
                         help="both: runs with and without one alternate, --repeat times each")
-    parser.add_argument("--repeat", type=int, default=1, help="runs; the figures are those of the median one")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds after which a run has failed")
-    parser.add_argument("--log", type=Path, help="where the focus's log goes")
-    parser.add_argument("--profile", type=Path, help="run the focus under cProfile; the figures are then worthless")
-    parser.add_argument("--option", action="append", help="a flag for the focus, such as --option=--log_level=FINE")
+    add_options(parser, timeout=120.0)
     return parser.parse_args(arguments)
 
 
-def end_cleanly(*_: Any) -> None:
-    """SIGTERM: stop what was started, undisturbed by a second signal."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(143)
+def measure(arguments: argparse.Namespace) -> Dict[str, Any]:
+    """The figures of all runs."""
+    runs: List[Dict[str, Any]] = []
+    without: List[Dict[str, Any]] = []
+    for _ in range(arguments.repeat):
+        if arguments.journal == "both":
+            without.append(one_run(arguments, False))
+        runs.append(one_run(arguments, arguments.journal != "off"))
+    figures = median_run(runs, COST)
+    if without:
+        ratios = [run[COST] / bare[COST] for run, bare in zip(runs, without)]
+        figures.update(focus_cpu_ms_per_join_without_journal=[run[COST] for run in without],
+                       journal_cpu_ratios=[round(ratio, 3) for ratio in ratios],
+                       journal_cpu_ratio_median=round(statistics.median(ratios), 3))
+    return figures
 
 
 def main() -> int:
     """Runs the benchmark; 0 if the run counts."""
     arguments = parse()
-    signal.signal(signal.SIGTERM, end_cleanly)
-    figures: Dict[str, Any] = {
+    return report({
         "rooms": arguments.rooms,
         "participants": arguments.participants,
         "joins": arguments.rooms * arguments.participants,
         "bridge_delay_s": arguments.bridge_delay,
         "prosody_gc": arguments.prosody_gc,
-        "cores": len(os.sched_getaffinity(0)),
-        "python": "%d.%d.%d" % sys.version_info[:3],
-    }
-    runs: List[Dict[str, Any]] = []
-    without: List[Dict[str, Any]] = []
-    try:
-        for _ in range(arguments.repeat):
-            if arguments.journal == "both":
-                without.append(one_run(arguments, False))
-            runs.append(one_run(arguments, arguments.journal != "off"))
-    except Invalid as error:
-        print(json.dumps(dict(figures, counts=False, problem=str(error).splitlines()[0])))
-        print(error, file=sys.stderr)
-        return 1
-    figures.update(counts=True, **sorted(runs, key=cpu_per_join)[(len(runs) - 1) // 2])
-    if len(runs) > 1:
-        figures["focus_cpu_ms_per_join_of_all_runs"] = [cpu_per_join(run) for run in runs]
-    if without:
-        ratios = [cpu_per_join(run) / cpu_per_join(bare) for run, bare in zip(runs, without)]
-        figures.update(focus_cpu_ms_per_join_without_journal=[cpu_per_join(run) for run in without],
-                       journal_cpu_ratios=[round(ratio, 3) for ratio in ratios],
-                       journal_cpu_ratio_median=round(statistics.median(ratios), 3))
-    print(json.dumps(figures))
-    return 0
+        **machine(),
+    }, lambda: measure(arguments))
 
 
 if __name__ == "__main__":

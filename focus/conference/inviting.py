@@ -367,6 +367,7 @@ def end_session(turn: Turn, participant: Participant, left: bool = False) -> Non
         participant.refused_sids = (*participant.refused_sids[-3:], participant.sid)
         participant.sid = ""
     participant.update = ""
+    participant.accepted = False
     dropped = state.sources.drop(participant.endpoint)
     if left:
         state.log.forget(participant.endpoint)
@@ -378,9 +379,8 @@ def reinvite(turn: Turn, endpoints: List[str]) -> None:
     """These participants lost their endpoint: new invitations for all, none waiting for another (J-811, B-820)."""
     participants = [turn.state.participants[e] for e in endpoints if e in turn.state.participants]
     for participant in participants:  # all are terminated first (J-813)
-        if not (participant.phase in (OFFERED, ACTIVE) and turn.around.config.reinvite_method == REPLACE_TRANSPORT):
-            if participant.phase in (OFFERED, ACTIVE):
-                terminate(turn, participant, "success", "moving")
+        if not (participant.accepted and turn.around.config.reinvite_method == REPLACE_TRANSPORT):
+            terminate(turn, participant, "success", "moving")
             end_session(turn, participant)
         participant.phase = WAITING
     for participant in participants:

@@ -99,6 +99,8 @@ def _changed(turn: Turn, member: Member, stanza: Any) -> None:
         _joined(turn, member.nick, stanza)
         return
     if was == VISITOR and info.role != VISITOR:
+        if member.nick in turn.state.participants:
+            inviting.terminate(turn, turn.state.participants[member.nick], "success", "moving")
         left(turn, member.nick, "became a participant", check_end=False)  # C-605
         _joined(turn, member.nick, stanza)
         return

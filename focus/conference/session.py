@@ -24,6 +24,7 @@ UNKNOWN_SESSION = StanzaError("cancel", "item-not-found", "", (
     "<unknown-session xmlns='%s'/>" % NS_JINGLE_ERRORS,))
 OUT_OF_ORDER = StanzaError("wait", "unexpected-request", "the session is accepted already", (
     "<out-of-order xmlns='%s'/>" % NS_JINGLE_ERRORS,))
+STALE = stanza_error("item-not-found", "the participant has another session now")
 GONE = StanzaError("cancel", "gone", "session ended")
 FORBIDDEN = StanzaError("auth", "forbidden", "a visitor may not send")
 MAX_ANSWERS = 4
@@ -78,7 +79,7 @@ def _ended_or_unknown(turn: Turn, request: Any, jid: str) -> StanzaError:
     for participant in turn.state.participants.values():
         if participant.jid == jid and request.sid in participant.refused_sids:
             accepting = request.action in ("session-accept", "transport-accept")
-            return GONE if accepting or participant.phase == ENDED else UNKNOWN_SESSION
+            return GONE if accepting or participant.phase == ENDED else STALE
     return UNKNOWN_SESSION
 
 
@@ -96,12 +97,13 @@ def _early_gateway(turn: Turn, request: Any, jid: str) -> Optional[Participant]:
 
 def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     """session-accept, and the transport-accept of old clients (J-521 to J-530, J-564)."""
-    if participant.phase != OFFERED:
+    if participant.phase != OFFERED or (participant.accepted and request.action == "session-accept"):
         turn.refuse(iq, OUT_OF_ORDER)  # a healthy session survives a request that comes twice (J-527)
         return
     if request.sources and _is_visitor(turn, participant):
         _end_by_accept(turn, participant, iq, FORBIDDEN)  # J-525
         return
+    participant.accepted = True
     participant.phase = ACTIVE  # before the sources: the queued updates go out with this turn (J-111)
     try:
         added = _add(turn, participant, request.sources)

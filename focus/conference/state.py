@@ -150,6 +150,10 @@ class Participant(Row):
     """Monotonic times of accepted requests to restart ICE in place (J-556)."""
     ice_generation: int = 0
     """The last restart in place that the client was told of (J-865)."""
+    accepted: bool = False
+    """Its present session was accepted, whatever has become of its bridge since (J-816)."""
+    delayed: bool = False
+    """Its next update has its time already (J-714)."""
 
 
 @dataclass(eq=False)

@@ -1,20 +1,27 @@
 """Telling participants about each other's sources, at the pace of who listens (J-7, DESIGN "one mailbox").
 
-A receiver's next update waits until it has answered the last one, at most a second; all that gathered meanwhile goes
-out as one. What several receivers hear alike is serialised once (idea 4 of the design) and stamped per receiver.
+A receiver's next update waits until it has answered the last one, at most a second, and in a large room for a moment
+that grows with the room; all that gathered meanwhile goes out as one. So a single change is told at once, and a burst
+costs each receiver a few stanzas instead of one a change. What several receivers hear alike is serialised once (idea 4 of the design) and stamped per receiver.
 """
 from __future__ import annotations
 
+from math import ceil
 from typing import Dict, Optional, Tuple
 
 from focus.conference.signalling import Difference, difference
-from focus.conference.state import ACTIVE, JOINED, Participant
+from focus.conference.state import ACTIVE, ENDED, JOINED, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.jingle import source_body_json, source_body_xml, write_source_update
 from focus.values.sources import SourceSet
 
 ANSWER_WAIT = 1.0
 """Seconds an update's answer is waited for before the next update goes out all the same."""
+
+SPACING, MAX_SPACING = 0.002, 0.5
+"""Seconds between two updates of a receiver: so many for each participant, at most so many."""
+GRID = 0.05
+"""Spacing shorter than that is none; from it on updates go out on this grid of seconds, so that receivers share them."""
 
 
 def changed(turn: Turn, owner: str, before: SourceSet) -> None:
@@ -24,8 +31,9 @@ def changed(turn: Turn, owner: str, before: SourceSet) -> None:
     delay = _delay(turn)
     for participant in state.participants.values():
         if participant.phase == ACTIVE and participant.endpoint != owner and not participant.rewriting:
-            if participant.flush_at <= turn.now and delay:
-                participant.flush_at = turn.now + delay
+            if delay and not participant.delayed:
+                participant.delayed = True
+                participant.flush_at = max(participant.flush_at, turn.now + delay)
             turn.flush.add(participant.endpoint)
 
 
@@ -34,13 +42,14 @@ def _delay(turn: Turn) -> float:
     delays = turn.around.config.source_signaling_delays
     if not delays:
         return 0.0
-    size = len(turn.state.participants)
+    size = sum(1 for participant in turn.state.participants.values() if participant.phase != ENDED)
     return max((row for row in delays if row[0] <= size), default=(0, 0.0))[1]
 
 
 def accepted(turn: Turn, participant: Participant) -> None:
     """The participant is ACTIVE: what queued up meanwhile goes to it at once (J-521)."""
     participant.flush_at = turn.now
+    participant.delayed = False
     turn.flush.add(participant.endpoint)
 
 
@@ -76,8 +85,10 @@ def flush(turn: Turn) -> None:
         wait = max(participant.flush_at, participant.update_until if participant.update else 0.0)
         if wait > turn.now:
             turn.sooner("flush", wait)
-        elif participant.signalled != state.log.version:
-            _send(turn, participant)
+        else:
+            participant.delayed = False
+            if participant.signalled != state.log.version:
+                _send(turn, participant)
     turn.flush.clear()
     if state.log.changes:
         state.log.trim(participant.confirmed if participant.update else participant.signalled
@@ -102,6 +113,13 @@ def _send(turn: Turn, participant: Participant) -> None:
                                 write_source_update(action, participant.sid, body), participant.endpoint)
     participant.update = last or ""
     participant.update_until = turn.now + ANSWER_WAIT
+    participant.flush_at = _next_at(turn.now, len(turn.state.participants))
+
+
+def _next_at(now: float, participants: int) -> float:
+    """Monotonic seconds of a receiver's next update after one that goes now."""
+    spacing = min(MAX_SPACING, SPACING * participants)
+    return now if spacing < GRID else ceil((now + spacing) / GRID) * GRID
 
 
 def _bodies(turn: Turn, participant: Participant) -> Tuple[Optional[str], Optional[str]]:

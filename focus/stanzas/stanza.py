@@ -315,11 +315,17 @@ def write_result(request: Request, payload_xml: str = "", from_: Optional[str] =
 
 
 def write_stanza_error(error: StanzaError) -> str:
-    """The ``<error/>``: the condition first, then the text, then application conditions (J-502, S-106)."""
+    """The ``<error/>``: the condition first, then the text, then application conditions (J-502, S-106).
+
+    ``gone`` has its text inside of itself (J-504).
+    """
+    kind = error.type or ERROR_TYPES.get(error.condition, "cancel")
+    if error.condition == "gone" and error.text:
+        return "<error type='%s'><gone xmlns='%s'>%s</gone>%s</error>" % (
+            kind, xml.NS_STANZAS, xml.escape(error.text), "".join(error.extra))
     text = "<text xmlns='%s'>%s</text>" % (xml.NS_STANZAS, xml.escape(error.text)) if error.text else ""
     return "<error type='%s'><%s xmlns='%s'/>%s%s</error>" % (
-        error.type or ERROR_TYPES.get(error.condition, "cancel"), error.condition, xml.NS_STANZAS, text,
-        "".join(error.extra))
+        kind, error.condition, xml.NS_STANZAS, text, "".join(error.extra))
 
 
 def write_error(request: Request, error: StanzaError, from_: Optional[str] = None) -> str:

@@ -64,6 +64,9 @@ IDLE = 30.0
 ANSWER_TIME = 20.0
 """Seconds it then has to answer."""
 
+LONE = 0.02
+"""Seconds an acknowledgement that nobody asked for waits for stanzas to go along with."""
+
 CLOSE_TIME = 2.0
 """Seconds for the last output when stopping."""
 
@@ -110,6 +113,7 @@ class Connection(ABC):
         self._answer_due = False
         self._ask_due = False
         self._asked_at: Optional[float] = None
+        self._lone: Optional[Any] = None
         self._received_at = 0.0
         self._written_at = 0.0
         self._reading = False
@@ -192,7 +196,14 @@ class Connection(ABC):
             self._settled.set()
         if self._managed is not None and self._managed.handle(handled):
             self._answer_due = True
-            self._wake.set()
+            self._wake_soon()
+
+    def _wake_soon(self) -> None:
+        """Write a moment later, unless there are stanzas to go along with: a write of its own costs as much as ten."""
+        if self._lone is None:
+            self._lone = gevent.get_hub().loop.timer(LONE)
+        if not self._lone.active:
+            self._lone.start(self._wake.set)
 
     def accepts(self, session: Optional[int]) -> bool:
         """Whether `send` would take stanzas made for that session."""
@@ -396,7 +407,7 @@ class Connection(ABC):
             except ValueError:
                 raise ProtocolMismatch("the server's acknowledgement has no number") from None
             if managed.sent:
-                self._wake.set()
+                self._wake_soon()
         elif tag == "{urn:xmpp:sm:3}r":
             self._answer_due = True
             self._wake.set()

@@ -114,8 +114,8 @@ class Client:
         self.remote: Dict[str, Sources] = {}
         #: owner -> when its sources were first known in this session
         self.remote_since: Dict[str, float] = {}
-        #: called with this client after every change of `remote`
-        self.on_remote: Optional[Callable[[Client], None]] = None
+        #: called after every change of `remote`, with this client and the owners it was told of
+        self.on_remote: Optional[Callable[[Client, Iterable[str]], None]] = None
         #: called with this client after its offer has been accepted
         self.on_accepted: Optional[Callable[[Client], None]] = None
         #: what a correct focus would not have sent
@@ -457,7 +457,8 @@ class Client:
 
     def _answer_disco(self, stanza: Stanza) -> None:
         found = _NODE.search(stanza.raw)
-        node = " node='%s'" % (found.group(1) or found.group(2)).decode() if found else ""
+        given = found.group(1) or found.group(2) or b"" if found else b""
+        node = " node='%s'" % given.decode().replace("'", "&apos;") if found else ""
         self.reply(stanza, "<query xmlns='%s'%s>%s</query>" % (DISCO_INFO, node, self._disco))
 
     def _on_jingle(self, stanza: Stanza) -> None:
@@ -530,7 +531,7 @@ class Client:
                 else:
                     self.remote.pop(owner, None)
         if self.on_remote is not None:
-            self.on_remote(self)
+            self.on_remote(self, told)
 
     def _learn_owner(self, owner: str, sources: Sources, at: float) -> None:
         known = self.remote.get(owner)

@@ -15,10 +15,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Union
+from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Union
 
 from tests.support.loop import Loop, WaitTimeout
-from tests.support.prosody import Prosody
 from tests.support.wire import Login, Stanza, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +26,24 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 class FocusFailed(AssertionError):
     """The focus ended or never answered; the text holds the end of its log."""
+
+
+class Server(Protocol):
+    """What a focus and its participants connect to: a Prosody, or what takes the place of one."""
+
+    host: str
+    domain: str
+    user_domain: str
+    component_port: int
+    c2s_port: int
+    focus_component: str
+    component_secret: str
+    ca_file: str
+    """Empty if it has no TLS; then it must be on our own address."""
+
+    @property
+    def passwords(self) -> Mapping[str, str]:
+        """By account."""
 
 
 class FocusProcess:
@@ -40,7 +57,7 @@ class FocusProcess:
 
     def __init__(
         self,
-        prosody: Prosody,
+        prosody: Server,
         *,
         component: bool = True,
         options: Sequence[str] = (),
@@ -65,7 +82,7 @@ class FocusProcess:
             "--user_domain=" + prosody.user_domain,
             "--user_name=focus",
             "--client_port=%d" % prosody.c2s_port,
-            "--ca_file=" + prosody.ca_file,
+            *(["--ca_file=" + prosody.ca_file] if prosody.ca_file else []),
             "--journal_file=" + str(self.journal or "none"),
             *options,
         ]
@@ -219,14 +236,14 @@ class FocusProcess:
         raise FocusFailed("no VmRSS")
 
 
-def guest_login(prosody: Prosody, *, tls: bool = True) -> Login:
+def guest_login(prosody: Server, *, tls: bool = True) -> Login:
     """The login of an anonymous participant."""
     return Login(
         prosody.host, prosody.c2s_port, prosody.domain, ca_file=prosody.ca_file if tls else None
     )
 
 
-def account_login(prosody: Prosody, user: str, *, resource: str = "", tls: bool = True) -> Login:
+def account_login(prosody: Server, user: str, *, resource: str = "", tls: bool = True) -> Login:
     """The login of an account on the server's account domain (focus, jvb, …)."""
     return Login(
         prosody.host,

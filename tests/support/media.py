@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from tests.support.wire import escape, unescape_bytes
@@ -46,10 +47,12 @@ class Sources(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.sources or self.groups)
 
+    @lru_cache(maxsize=4096)  # noqa: B019 (many receivers learn the same, and keep one object of it)
     def plus(self, other: Sources) -> Sources:
         """Both together."""
         return Sources(self.sources | other.sources, self.groups | other.groups)
 
+    @lru_cache(maxsize=4096)  # noqa: B019
     def minus(self, other: Sources) -> Sources:
         """What the other doesn't have; sources are removed by SSRC alone (J-641)."""
         gone = {source.ssrc for source in other.sources}
@@ -252,25 +255,33 @@ def read_sources(raw: bytes, element: Any) -> Dict[str, Sources]:
     if len(found) > 1:
         raise ValueError("more than one json-message (J-406)")
     if found:
-        return _read_json(unescape_bytes(found[0]))
+        return _read_json(found[0])
     if b"urn:xmpp:jingle:apps:rtp:ssma:0" in raw:
         return _read_xml(element())
     return {}
 
 
-def _read_json(text: str) -> Dict[str, Sources]:
+@lru_cache(maxsize=64)
+def _read_json(escaped: bytes) -> Dict[str, Sources]:
+    """What many receivers get is read once, so nobody may change it."""
     out = {}
-    for owner, entry in json.loads(text)["sources"].items():
+    for owner, entry in json.loads(unescape_bytes(escaped))["sources"].items():
         if len(entry) > 4:
             raise ValueError("%d entries for %s (J-402)" % (len(entry), owner))
         video, video_groups, audio, audio_groups = entry + [[]] * (4 - len(entry))
-        out[owner] = Sources(
+        out[owner] = _same(Sources(
             frozenset([_json_source(s, "video") for s in video] + [_json_source(s, "audio") for s in audio]),
             frozenset(
                 [_json_group(g, "video") for g in video_groups] + [_json_group(g, "audio") for g in audio_groups]
             ),
-        )
+        ))
     return out
+
+
+@lru_cache(maxsize=4096)
+def _same(sources: Sources) -> Sources:
+    """One object for what is equal: in a large room everybody knows the same of everybody."""
+    return sources
 
 
 def _json_source(entry: Dict[str, Any], media: str) -> MediaSource:

@@ -30,7 +30,7 @@ class SmacksServer:
 
     user, password: the account, on the world's account domain. queue_limit: stanzas kept for a cut stream; one more
     and it can't be resumed. mended: a stream that broke within a stanza can be resumed, as with our module for
-    Prosody; otherwise it is resumed and never read again.
+    Prosody; otherwise it is resumed and never read again. remembers: sessions keep all that they receive.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class SmacksServer:
         queue_limit: int = 500,
         hibernation: int = 600,
         mended: bool = True,
+        remembers: bool = True,
     ) -> None:
         self.loop = loop
         self.world = world
@@ -51,6 +52,7 @@ class SmacksServer:
         self.queue_limit = queue_limit
         self.hibernation = hibernation
         self.mended = mended
+        self.remembers = remembers
         self.on_cut: Optional[Callable[[], None]] = None
         """Called when the account's connection has ended without the end of its stream."""
         self.sessions: List[ServerSession] = []
@@ -109,9 +111,9 @@ class SmacksServer:
             if old.jid == jid and not old.ended:
                 self.end(old, "Replaced by new connection")
                 self.cut()
-        session = ServerSession(jid, self.queue_limit)
+        session = ServerSession(jid, self.queue_limit, self.remembers)
         self.sessions.append(session)
-        self.world.enter(jid, lambda stanza: self._deliver(session, stanza))
+        self.world.enter(jid, lambda stanza: self.deliver(session, stanza))
         return session
 
     def new_token(self) -> str:
@@ -123,7 +125,13 @@ class SmacksServer:
         session.ended = why
         self.world.leave(session.jid, why, session.undelivered())
 
-    def _deliver(self, session: ServerSession, stanza: Any) -> None:
+    def receive(self, session: ServerSession, raw: bytes) -> None:
+        """A stanza of the account has come."""
+        session.receive(raw)
+        self.world.route(session.jid, parse(raw.decode()))
+
+    def deliver(self, session: ServerSession, stanza: Any) -> None:
+        """A stanza for the account: an element, or bytes."""
         session.number(stanza)
         connection = self.connection
         if connection is not None and connection.session is session:
@@ -216,6 +224,10 @@ class _Connection:
         self._out += serialised(stanza)
         self._ask()
 
+    def write_raw(self, data: bytes) -> None:
+        """Bytes that nobody counts."""
+        self._out += data
+
     def _ask(self) -> None:
         session = self.session
         if session is not None and session.managed and not self._asked and self._asked_at != session.sent:
@@ -254,18 +266,11 @@ class _Connection:
 
     def _element(self, name: str, raw: bytes) -> None:
         if self.session is not None and name in ("iq", "presence", "message"):
-            self._stanza(raw)
+            self._server.receive(self.session, raw)
         elif name in _STEPS:
             _STEPS[name](self, raw)
         else:
             raise AssertionError("a client must not send this here: %r" % raw)
-
-    def _stanza(self, raw: bytes) -> None:
-        session = self.session
-        if session is not None:
-            if session.managed:
-                session.received.append(raw)
-            self._server.world.route(session.jid, parse(raw.decode()))
 
     # The login
 

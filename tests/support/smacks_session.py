@@ -20,15 +20,17 @@ DELAY = "<delay xmlns='urn:xmpp:delay' from='%s' stamp='2026-01-01T00:00:00Z'/>"
 class ServerSession:
     """One session of the account.
 
-    jid: full JID. token: what `<resume/>` names it by; empty if it can't be resumed (stream management is off).
+    A stanza for the client is an element, or bytes that are written as they are. jid: full JID. token: what `<resume/>` names it by; empty if it can't be resumed (stream management is off).
     """
 
-    def __init__(self, jid: str, limit: int) -> None:
+    def __init__(self, jid: str, limit: int, remembers: bool = True) -> None:
         self.jid = jid
         self.token = ""
         self.managed = False
         self.received: List[bytes] = []
-        """Every stanza of the client since stream management was switched on; their number is our h."""
+        """Every stanza of the client since stream management was switched on; empty without `remembers`."""
+        self.h = 0
+        """Their number."""
         self.sent = 0
         """Stanzas numbered for the client, whether a connection took them or not."""
         self.acknowledged = 0
@@ -38,11 +40,14 @@ class ServerSession:
         self.unread: Optional[Splitter] = None
         """That of the connection that broke last, with what it had read of a stanza."""
         self._unacknowledged: Deque[Any] = deque(maxlen=limit)
+        self._remembers = remembers
 
-    @property
-    def h(self) -> int:
-        """Stanzas of the client received."""
-        return len(self.received)
+    def receive(self, raw: bytes) -> None:
+        """A stanza of the client has come."""
+        if self.managed:
+            self.h += 1
+            if self._remembers:
+                self.received.append(raw)
 
     @property
     def overflown(self) -> bool:
@@ -50,7 +55,7 @@ class ServerSession:
         return len(self._unacknowledged) < self.sent - self.acknowledged
 
     def number(self, stanza: Any) -> None:
-        """Give the next number to an element for the client and keep it until it is acknowledged."""
+        """Give the next number to a stanza for the client and keep it until it is acknowledged."""
         if self.managed:
             self.sent += 1
             self._unacknowledged.append(stanza)
@@ -71,11 +76,13 @@ class ServerSession:
 
     def undelivered(self) -> List[Any]:
         """What the client has never acknowledged, when the session ends; the oldest may be lost."""
-        return list(self._unacknowledged)
+        return [stanza for stanza in self._unacknowledged if not isinstance(stanza, bytes)]
 
 
 def _delayed(stanza: Any, account: str) -> bytes:
     """A stanza of the queue: presences and messages say that they are late, requests and answers do not."""
+    if isinstance(stanza, bytes):
+        return stanza
     late = copy.deepcopy(stanza)
     if etree.QName(late).localname != "iq" and late.find("{urn:xmpp:delay}delay") is None:
         late.append(etree.fromstring(DELAY % account))
@@ -84,4 +91,4 @@ def _delayed(stanza: Any, account: str) -> bytes:
 
 def serialised(stanza: Any) -> bytes:
     """A stanza as it is written to a stream of jabber:client."""
-    return bytes(etree.tostring(stanza, encoding="utf-8"))
+    return stanza if isinstance(stanza, bytes) else bytes(etree.tostring(stanza, encoding="utf-8"))

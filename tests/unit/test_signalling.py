@@ -4,7 +4,10 @@ from __future__ import annotations
 import random
 from typing import Dict, Set, Tuple
 
-from focus.conference.signalling import MAX_ENTRIES, SourceLog, difference, offered
+from hypothesis import given
+from hypothesis import strategies as st
+
+from focus.conference.signalling import MAX_ENTRIES, SourceLog, difference, offered, seen
 from focus.values.sources import EMPTY_SOURCES, Source, SourceSet, SsrcGroup
 
 
@@ -98,6 +101,30 @@ def _told(log, receiver):
         assert not known.get(owner, set()) & set(fresh.ssrcs())
         known.setdefault(owner, set()).update(fresh.ssrcs())
     return log.version, {owner: ssrcs for owner, ssrcs in known.items() if ssrcs}
+
+
+ssrc = st.integers(1, 7)
+source_sets = st.builds(
+    SourceSet,
+    st.lists(st.builds(Source, ssrc, st.sampled_from(["audio", "video"]), st.sampled_from(["x-v0", "x-v1"]),
+                       st.just("m"), st.sampled_from([None, "desktop"])), unique_by=lambda s: s.ssrc, max_size=6),
+    st.lists(st.builds(SsrcGroup, st.sampled_from(["SIM", "FID"]), st.just("video"),
+                       st.lists(ssrc, min_size=1, max_size=3, unique=True).map(tuple)), unique=True, max_size=3))
+
+
+@given(st.lists(source_sets, min_size=1, max_size=4), st.booleans(), st.booleans(), st.booleans())
+def test_a_difference_makes_the_old_the_new(history, audio_too, video_too, strip):
+    """J-712, J-731, J-742: only what was told is removed, only what wasn't is added, and nothing lacks."""
+    log = SourceLog()
+    for before, after in zip([EMPTY_SOURCES, *history], history):
+        log.note("x", before, after)
+    told, true = (seen(sources, audio_too, video_too, strip) for sources in (history[0], history[-1]))
+    news = difference(log.since(1 if history[0] else 0), "z", audio_too, video_too, strip)
+    gone, fresh = (part.get("x", EMPTY_SOURCES) for part in (news.removed, news.added))
+    assert gone - told == EMPTY_SOURCES and told - fresh == told
+    assert (told - gone) + fresh == true
+    assert "x" not in news.removed or gone, "an owner without anything"
+    assert "x" not in news.added or fresh
 
 
 def test_offer():
