@@ -253,6 +253,8 @@ def _parse_error(stanza: Any) -> ParsedError:
             text = text or xml.text_of(part, 1024)
         elif namespace == xml.NS_STANZAS:
             condition = condition or (name if name in ERROR_TYPES else "undefined-condition")
+            if name == "gone":
+                text = text or xml.text_of(part, 1024)  # J-504
         elif namespace == xml.NS_COLIBRI2 and name == "error":
             given = part.get("reason", "unspecified").lower()
             reason = given if given in COLIBRI_REASONS else "unspecified"

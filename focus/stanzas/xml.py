@@ -207,10 +207,18 @@ def text_of_element(el: Any) -> str:
 
 
 def element_of_text(text: str) -> Any:
-    """The element of such a text; it has passed our bounds already. Raises ValueError."""
+    """The element of such a text; it has passed our bounds already. Raises ValueError.
+
+    A prefix that nothing declares is part of the name, as it is for the parser of the stream.
+    """
     from lxml import etree
 
+    parser = etree.XMLParser(resolve_entities=False, huge_tree=True, no_network=True, recover=True)
     try:
-        return etree.fromstring(text, etree.XMLParser(resolve_entities=False, huge_tree=True, no_network=True))
+        el = etree.fromstring(text, parser)
     except etree.XMLSyntaxError as error:
         raise ValueError("no XML: %s" % error) from None
+    wrong = [entry for entry in parser.error_log if entry.type != etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE]
+    if el is None or wrong:
+        raise ValueError("no XML: %s" % (wrong[0].message if wrong else "nothing"))
+    return el

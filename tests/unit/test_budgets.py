@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import pytest
+from lxml import etree
 
 from focus.conference.budgets import Bucket, Invitations
 from focus.conference.members import PRESENCES_BURST, PRESENCES_RATE
+from focus.stanzas.stanza import parse_stanza, read_stanza, write_stanza
 from tests.support.harness import Scene
 
 
@@ -107,3 +109,14 @@ def test_moderators_policy() -> None:
     scene.mail(*[scene.allocated(el) for el in scene.take("conference-modify")])
     assert offered("carl") is None
 
+
+
+def test_a_prefix_that_nothing_declares() -> None:
+    """What is kept for later can be read again, whatever names a stranger has given its children."""
+    text = "<s xmlns='jabber:client'><presence from='r@c.example/n'><a u:b='1'><v:c/></a></presence></s>"
+    stanza = parse_stanza(etree.fromstring(text, etree.XMLParser(recover=True))[0])
+    written = write_stanza(stanza)
+    again = read_stanza(written)
+    assert again.from_ == "r@c.example/n" and write_stanza(again) == written
+    with pytest.raises(ValueError):
+        read_stanza("<presence><a u:b='1'>")
