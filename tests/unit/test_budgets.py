@@ -6,7 +6,7 @@ from lxml import etree
 
 from focus.conference.budgets import Bucket, Invitations
 from focus.conference.members import PRESENCES_BURST, PRESENCES_RATE
-from focus.stanzas.stanza import parse_stanza, read_stanza, write_stanza
+from focus.stanzas.stanza import Presence, parse_stanza, read_stanza, write_stanza
 from tests.support.harness import Scene
 
 
@@ -115,6 +115,7 @@ def test_a_prefix_that_nothing_declares() -> None:
     """What is kept for later can be read again, whatever names a stranger has given its children."""
     text = "<s xmlns='jabber:client'><presence from='r@c.example/n'><a u:b='1'><v:c/></a></presence></s>"
     stanza = parse_stanza(etree.fromstring(text, etree.XMLParser(recover=True))[0])
+    assert isinstance(stanza, Presence)
     written = write_stanza(stanza)
     again = read_stanza(written)
     assert again.from_ == "r@c.example/n" and write_stanza(again) == written
