@@ -2,7 +2,8 @@
 
 A receiver's next update waits until it has answered the last one, at most a second, and in a large room for a moment
 that grows with the room; all that gathered meanwhile goes out as one. So a single change is told at once, and a burst
-costs each receiver a few stanzas instead of one a change. What several receivers hear alike is serialised once (idea 4 of the design) and stamped per receiver.
+costs each receiver a few stanzas instead of one a change. What several receivers hear alike is serialised once (idea 4
+of the design) and stamped per receiver.
 """
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ ANSWER_WAIT = 1.0
 SPACING, MAX_SPACING = 0.002, 0.5
 """Seconds between two updates of a receiver: so many for each participant, at most so many."""
 GRID = 0.05
-"""Spacing shorter than that is none; from it on updates go out on this grid of seconds, so that receivers share them."""
+"""Shorter spacing is none; from there on updates go out on this grid of seconds, so that receivers share them."""
 
 
 def changed(turn: Turn, owner: str, before: SourceSet) -> None:

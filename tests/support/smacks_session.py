@@ -20,7 +20,10 @@ DELAY = "<delay xmlns='urn:xmpp:delay' from='%s' stamp='2026-01-01T00:00:00Z'/>"
 class ServerSession:
     """One session of the account.
 
-    A stanza for the client is an element, or bytes that are written as they are. jid: full JID. token: what `<resume/>` names it by; empty if it can't be resumed (stream management is off).
+    A stanza for the client is an element, or bytes that are written as they are.
+
+    jid: full JID. remembers: keep all that was received. token: what `<resume/>` names it by; empty if it can't be
+    resumed (stream management is off).
     """
 
     def __init__(self, jid: str, limit: int, remembers: bool = True) -> None:
