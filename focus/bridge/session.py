@@ -14,7 +14,6 @@ from focus.conference.offer import ASSUMED_FEATURES, capabilities_for, media_for
 from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
-from focus.stanzas.muc import VISITOR
 from focus.values.sources import EMPTY_SOURCES
 from focus.values.transport import Transport
 
@@ -215,11 +214,10 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
             return
         bridge.sctp_asked_at = turn.now
     member = state.members.get(row.id)
-    is_visitor = member is not None and member.role == VISITOR
     capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
                                     turn.around.config.use_rtp_mid_demux, turn.around.codecs)
     request = EndpointRequest(row.id, create=True, stats_id=member.info.stats_id if member is not None else None,
-                              muc_role="visitor" if is_visitor else None,
+                              muc_role="visitor" if state.is_visitor(row.id) else None,
                               media=media_for(participant.features or ASSUMED_FEATURES, turn.around.codecs),
                               sctp=row.sctp, capabilities=capabilities,
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)

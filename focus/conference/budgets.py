@@ -4,7 +4,12 @@ Budgets are of the process: after a restart everybody has a full one. Nothing is
 """
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Dict, Iterable, Tuple
+
+
+def within(times: Iterable[float], now: float, seconds: float) -> Tuple[float, ...]:
+    """Those of the times (monotonic seconds) that are less than so many seconds ago."""
+    return tuple(t for t in times if now - t < seconds)
 
 
 class Bucket:
@@ -45,7 +50,7 @@ class Invitations:
             now: monotonic seconds.
             most: so many within ``seconds``.
         """
-        recent = tuple(t for t in self._of.get(who, ()) if now - t < seconds)
+        recent = within(self._of.get(who, ()), now, seconds)
         if len(recent) >= most:
             return recent[0] + seconds - now
         if len(self._of) >= 64:

@@ -13,6 +13,7 @@ from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.bridge.selection import Refusal, choose
 from focus.conference import publishing, signalling, updates
+from focus.conference.budgets import within
 from focus.conference.offer import ASSUMED_FEATURES, Features, media_for
 from focus.conference.state import (
     ACTIVE,
@@ -205,7 +206,7 @@ def _within_bounds(turn: Turn, endpoint: str) -> bool:
     participant = turn.state.participants.get(endpoint)
     if participant is None:
         return False
-    recent = tuple(t for t in participant.reinvites if turn.now - t < REINVITES_WINDOW)
+    recent = within(participant.reinvites, turn.now, REINVITES_WINDOW)
     participant.reinvites = (*recent, turn.now)
     if len(participant.reinvites) <= MAX_REINVITES:
         return True
@@ -345,9 +346,7 @@ def _refused(turn: Turn, endpoint: str, sid: str, why: str) -> None:
         return
     turn.log.warning("Terminating %s, reason: general-error, %s", endpoint, why)
     terminate(turn, participant, "general-error", "jingle session failed")
-    end_session(turn, participant)
-    bridge_session.expire(turn, endpoint)
-    participant.phase = ENDED
+    end_for_good(turn, participant)
 
 
 def terminate(turn: Turn, participant: Participant, reason: str, text: str) -> None:
@@ -373,6 +372,13 @@ def end_session(turn: Turn, participant: Participant, left: bool = False) -> Non
         state.log.forget(participant.endpoint)
     elif dropped:
         updates.changed(turn, participant.endpoint, dropped)
+
+
+def end_for_good(turn: Turn, participant: Participant) -> None:
+    """The session is over, its endpoint goes, and there is no new one unless something begins it (J-553)."""
+    end_session(turn, participant)
+    bridge_session.expire(turn, participant.endpoint)
+    participant.phase = ENDED
 
 
 def reinvite(turn: Turn, endpoints: List[str]) -> None:

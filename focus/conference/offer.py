@@ -119,8 +119,6 @@ DEFAULT_CODECS = CodecConfig()
 class Chosen(NamedTuple):
     """What of a client's features counts for its media, the configuration taken into account."""
 
-    audio: bool
-    video: bool
     rtx: bool
     tcc: bool
     remb: bool
@@ -188,7 +186,7 @@ def relay_media(codecs: CodecConfig = DEFAULT_CODECS) -> Tuple[MediaDescription,
 def _media(audio: bool, video: bool, rtx: bool, tcc: bool, remb: bool, red: bool,
            codecs: CodecConfig) -> Tuple[MediaDescription, ...]:
     tcc = tcc and codecs.tcc.enabled and codecs.tcc.id > 0
-    chosen = Chosen(audio, video, rtx, tcc, remb and not tcc,
+    chosen = Chosen(rtx, tcc, remb and not tcc,
                     red and codecs.red_enabled and codecs.red_pt > 0 and codecs.opus_enabled and codecs.opus_pt > 0)
     descriptions = []
     if audio:

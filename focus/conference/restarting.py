@@ -10,6 +10,7 @@ from typing import Any, Optional, Tuple
 from focus.bridge import session as bridge_session
 from focus.bridge.replies import IceRestarted
 from focus.conference import inviting
+from focus.conference.budgets import within
 from focus.conference.state import ACTIVE, JOINED, OFFERED, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.errors import StanzaError, stanza_error
@@ -29,7 +30,7 @@ def session_allowed(turn: Turn, participant: Participant) -> bool:
 def _spend(turn: Turn, spent: Tuple[float, ...]) -> Optional[Tuple[float, ...]]:
     """The budget with one more request in it; None if that is one too many."""
     config = turn.around.config
-    recent = tuple(t for t in spent if turn.now - t < config.restart_interval)
+    recent = within(spent, turn.now, config.restart_interval)
     if len(recent) >= config.restart_max_requests or (
             recent and turn.now - recent[-1] < config.restart_min_interval):
         return None

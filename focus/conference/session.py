@@ -15,7 +15,6 @@ from focus.conference.turn import Turn
 from focus.conference.validation import SourceRefused
 from focus.stanzas.errors import Malformed, StanzaError, stanza_error
 from focus.stanzas.member import FEATURE_JIGASI
-from focus.stanzas.muc import VISITOR
 from focus.stanzas.xml import NS_JINGLE_ERRORS
 from focus.values.addresses import resource
 from focus.values.sources import SourceSet
@@ -76,23 +75,28 @@ def _answer(turn: Turn, iq: Any, request: Any) -> None:
 
 def _ended_or_unknown(turn: Turn, request: Any, jid: str) -> StanzaError:
     """`gone` for a session that has ended (J-504); a stale one is unknown but to its accept (J-505)."""
-    for participant in turn.state.participants.values():
-        if participant.jid == jid and request.sid in participant.refused_sids:
-            accepting = request.action in ("session-accept", "transport-accept")
-            return GONE if accepting or participant.phase == ENDED else STALE
-    return UNKNOWN_SESSION
+    participant = _of_past_session(turn, request.sid, jid)
+    if participant is None:
+        return UNKNOWN_SESSION
+    accepting = request.action in ("session-accept", "transport-accept")
+    return GONE if accepting or participant.phase == ENDED else STALE
+
+
+def _of_past_session(turn: Turn, sid: str, jid: str) -> Optional[Participant]:
+    """The participant whose session this was, and who is this occupant."""
+    participant = turn.state.participants.get(resource(jid))
+    past = participant is not None and participant.jid == jid and sid in participant.refused_sids
+    return participant if past else None
 
 
 def _early_gateway(turn: Turn, request: Any, jid: str) -> Optional[Participant]:
     """A telephone gateway whose transport, which comes before its accept, names the session before (J-562)."""
     if request.action != "transport-info":
         return None
-    participant = turn.state.participants.get(resource(jid))
+    participant = _of_past_session(turn, request.sid, jid)
     member = turn.state.members.get(resource(jid))
-    if (participant is None or member is None or participant.jid != jid or participant.phase != OFFERED
-            or request.sid not in participant.refused_sids or FEATURE_JIGASI not in member.info.features):
-        return None
-    return participant
+    is_gateway = member is not None and FEATURE_JIGASI in member.info.features
+    return participant if participant is not None and participant.phase == OFFERED and is_gateway else None
 
 
 def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
@@ -100,7 +104,7 @@ def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     if participant.phase != OFFERED or (participant.accepted and request.action == "session-accept"):
         turn.refuse(iq, OUT_OF_ORDER)  # a healthy session survives a request that comes twice (J-527)
         return
-    if request.sources and _is_visitor(turn, participant):
+    if request.sources and turn.state.is_visitor(participant.endpoint):
         _end_by_accept(turn, participant, iq, FORBIDDEN)  # J-525
         return
     participant.accepted = True
@@ -121,19 +125,12 @@ def accept(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
 def _end_by_accept(turn: Turn, participant: Participant, iq: Any, error: StanzaError) -> None:
     turn.log.warning("Rejecting session-accept of %s: %s", participant.endpoint, error.text)
     turn.refuse(iq, error)
-    inviting.end_session(turn, participant)
-    bridge_session.expire(turn, participant.endpoint)
-    participant.phase = ENDED
-
-
-def _is_visitor(turn: Turn, participant: Participant) -> bool:
-    member = turn.state.members.get(participant.endpoint)
-    return member is not None and member.role == VISITOR
+    inviting.end_for_good(turn, participant)
 
 
 def source_add(turn: Turn, participant: Participant, iq: Any, request: Any) -> None:
     """source-add (J-531, J-532): all or nothing, the bridge gets the whole set."""
-    if _is_visitor(turn, participant):
+    if turn.state.is_visitor(participant.endpoint):
         turn.refuse(iq, FORBIDDEN)
         return
     if request.sources:
@@ -207,9 +204,7 @@ def session_terminate(turn: Turn, participant: Participant, iq: Any, request: An
     if bridge is not None and bridge.id != participant.bridge_session:
         turn.refuse(iq, restarting.OTHER_BRIDGE_SESSION)
         return
-    inviting.end_session(turn, participant)
-    bridge_session.expire(turn, participant.endpoint)
-    participant.phase = ENDED
+    inviting.end_for_good(turn, participant)
     if not restart:
         turn.result(iq)
     elif restarting.session_allowed(turn, participant):

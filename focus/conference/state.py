@@ -19,6 +19,7 @@ from focus.journal.rows import Ledger, Row, Rows, Unreadable
 from focus.stanzas.errors import StanzaError
 from focus.stanzas.focus_presence import FocusPresence
 from focus.stanzas.member import MemberInfo
+from focus.stanzas.muc import VISITOR
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 from focus.values.transport import Transport
 
@@ -333,6 +334,11 @@ class ConferenceState(Row):
             table[self.room] = row
             ledger.add(table)
         ledger.add(*self.rows())
+
+    def is_visitor(self, endpoint: str) -> bool:
+        """Whether the member with this nickname may only receive (J-901)."""
+        member = self.members.get(endpoint)
+        return member is not None and member.role == VISITOR
 
     def placed(self) -> Dict[str, int]:
         """Bridge to the number of endpoints on it."""
