@@ -14,6 +14,7 @@ from focus.conference.state import ACTIVE, ENDED, OFFERED, Answer, Participant
 from focus.conference.turn import Turn
 from focus.conference.validation import SourceRefused
 from focus.stanzas.errors import Malformed, StanzaError, stanza_error
+from focus.stanzas.jingle import UNSUPPORTED_ACTIONS
 from focus.stanzas.member import FEATURE_JIGASI
 from focus.stanzas.xml import NS_JINGLE_ERRORS
 from focus.values.addresses import resource
@@ -28,9 +29,6 @@ GONE = StanzaError("cancel", "gone", "session ended")
 FORBIDDEN = StanzaError("auth", "forbidden", "a visitor may not send")
 MAX_ANSWERS = 4
 """Answers remembered of each participant: a client's own resumption repeats what it can't know to be answered."""
-UNSUPPORTED = ("session-initiate", "content-add", "content-accept", "content-reject", "content-remove",
-               "content-modify", "description-info", "security-info", "transport-replace")
-"""Jingle actions that exist and that nobody sends to a focus (J-507)."""
 
 
 def received(turn: Turn, iq: Any) -> None:
@@ -61,7 +59,7 @@ def _answer(turn: Turn, iq: Any, request: Any) -> None:
     handler = HANDLERS.get(request.action)
     if iq.type != "set":
         turn.refuse(iq, stanza_error("feature-not-implemented", "Jingle requests are of type set"))
-    elif request.action in UNSUPPORTED:
+    elif request.action in UNSUPPORTED_ACTIONS:
         turn.refuse(iq, stanza_error("feature-not-implemented", "%s is not for the focus" % request.action))
     elif handler is None:
         turn.refuse(iq, stanza_error("bad-request", "missing or unknown action"))
@@ -238,8 +236,6 @@ HANDLERS: Dict[Optional[str], Callable[[Turn, Participant, Any, Any], None]] = {
     "transport-info": transport_info,
     "transport-reject": transport_reject,
     "source-add": source_add,
-    "addsource": source_add,
     "source-remove": source_remove,
-    "removesource": source_remove,
 }
 __all__ = ["OFFERED", "received"]
