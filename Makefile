@@ -1,6 +1,6 @@
 # The verbs. A bare Debian 12 needs nothing but make; what is missing is installed, as root or by sudo.
 
-.PHONY: demo test chaos lint clean
+.PHONY: demo test chaos hostile lint clean
 
 demo:
 	@tools/setup
@@ -14,6 +14,11 @@ test:
 chaos:
 	@tools/setup
 	@CHAOS=all .venv/bin/python -m pytest -s -q tests/chaos
+
+# A million hostile stanzas, of which `make test` sends some; some ten minutes. ARGS="--seed 2" for others.
+hostile:
+	@tools/setup
+	@.venv/bin/python -m tests.hostile.run $(ARGS)
 
 lint:
 	@tools/setup
