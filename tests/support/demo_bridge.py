@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import copy
 import json
 import math
 import os
@@ -173,7 +174,14 @@ class ScriptedFocus:
         )
         self.client = Client(login, self._stanza)
         self.brewery = prosody.brewery
+        self.bridge = "jvb1"
         self.stats: List[Dict[str, str]] = []
+
+    def at(self, bridge: str) -> ScriptedFocus:
+        """The same focus, asking another bridge of the brewery."""
+        other = copy.copy(self)
+        other.bridge = bridge
+        return other
 
     async def start(self) -> None:
         await self.client.connect()
@@ -190,7 +198,7 @@ class ScriptedFocus:
 
     async def iq(self, payload: str, kind: str = "get", timeout: float = 10.0) -> Any:
         """Ask the bridge; gives the whole answer, result or error."""
-        return await self.client.ask(kind, self.brewery + "/jvb1", payload, timeout)
+        return await self.client.ask(kind, self.brewery + "/" + self.bridge, payload, timeout)
 
     async def modify(self, inner: str = "", attributes: str = "", timeout: float = 10.0) -> Any:
         """Ask for a change of the conference; gives the whole answer."""

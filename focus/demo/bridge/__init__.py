@@ -14,6 +14,9 @@ asyncio and aiortc, so nothing here may be imported by the focus.
 Two cores carry one conference of 30 endpoints with 200 kbit/s of video each, or of 16 with 1.5 Mbit/s (measured with
 benchmarks/demo_bridge.py; the bridge is one process and fills one core).
 
-What it does not do: relays, SCTP, SSRC rewriting (the focus needs use_ssrc_rewriting off), layers of simulcast other
-than the lowest, bandwidth estimation toward receivers, IPv6.
+With --relay-id it shares conferences with other bridges: media, keyframe requests and retransmissions cross a relay.
+
+What it does not do: messages between bridges (a client's EndpointMessage stays on its bridge, and video is relayed
+whether somebody behind the relay wants it or not), SCTP, SSRC rewriting (the focus needs use_ssrc_rewriting off),
+layers of simulcast other than the lowest, bandwidth estimation toward receivers, IPv6.
 """

@@ -64,6 +64,7 @@ OPTIONS: Tuple[Tuple[str, str, str], ...] = (
     ),
     ("channel-certificate", "", "PEM file with certificate and key; makes it wss"),
     ("region", "", "region to publish in the statistics"),
+    ("relay-id", "", "relay id to publish; with it, this bridge can share conferences with others"),
     ("expiry-interval", "60", "seconds between two checks for idle endpoints and empty conferences"),
     ("endpoint-timeout", "60", "seconds of silence after which an endpoint is removed"),
 )
@@ -159,6 +160,7 @@ def build_options(values: Dict[str, str]) -> BridgeOptions:
         values["region"],
         _number(values, "expiry_interval"),
         _number(values, "endpoint_timeout"),
+        values["relay_id"],
     )
 
 

@@ -4,7 +4,8 @@ Pure: no socket, no XML, no clock; time is an argument and everything that is do
 `Media` that the table is given. The rules are those of Jitsi Videobridge as colibri.md states them: order of
 execution K-310 to K-314, what may be combined K-320 to K-331, refusals K-410 to K-440, B-1103 to B-1106, expiry K-350
 to K-352.
-A refused request is not rolled back (K-311). There are no relays (K-437), no SCTP (K-433) and no SSRC rewriting: the
+A refused request is not rolled back (K-311). Relays (section 5) need a relay id of this bridge (K-437); bridges
+exchange no channel messages, so a relay offers no web-socket. There is no SCTP (K-433) and no SSRC rewriting: the
 capability `ssrc-rewriting` is accepted and has no effect, so the focus must not use it with this bridge (K-1126).
 """
 
@@ -16,6 +17,7 @@ from focus.demo.bridge.request import (
     ConferenceRequest,
     EndpointAnswer,
     EndpointRequest,
+    RelayRequest,
     is_room_name,
 )
 from focus.values.media import HeaderExtension, MediaDescription, PayloadType
@@ -66,6 +68,19 @@ class Endpoint:
                 self.kinds += (media.media,)
 
 
+class Relay(Endpoint):
+    """The connection to another bridge (K-280), whose id is that bridge's relay id (K-124).
+
+    Media goes through it as through an endpoint; the sources belong to the `relayed` endpoints behind it.
+    """
+
+    def __init__(self, request: RelayRequest, now: float) -> None:
+        super().__init__(EndpointRequest(request.id), now)
+        self.mesh_id = request.mesh_id
+        self.unique_port = request.transport is not None and request.transport.unique_port
+        self.relayed: Dict[str, Endpoint] = {}
+
+
 class Conference:
     """One conference on this bridge. `internal_id` is the path part of its WebSocket URLs (K-125)."""
 
@@ -78,6 +93,12 @@ class Conference:
         self.feedback = feedback
         self.created_at = now
         self.endpoints: Dict[str, Endpoint] = {}
+        self.relays: Dict[str, Relay] = {}
+
+    @property
+    def empty(self) -> bool:
+        """No endpoint, local or relayed (K-351)."""
+        return not self.endpoints and not any(relay.relayed for relay in self.relays.values())
 
     @property
     def label(self) -> str:
@@ -122,6 +143,8 @@ class Table:
     media: what is done with real media. random_bits(n): an unsigned random number of n bits.
     """
 
+    relays_enabled = False
+    """Whether this bridge has a relay id (K-437)."""
     endpoint_timeout = 60.0
     """Seconds without any activity after which an endpoint is removed (K-350)."""
     first_activity_timeout = 120.0
@@ -139,16 +162,18 @@ class Table:
         """Execute one request (K-310). Raises Refused; what was done before the refusal stays (K-311)."""
         conference = self._find(request, now)
         _check_shape(request)
-        tolerant = not any(endpoint.builds for endpoint in request.endpoints) and all(request.relays)
+        tolerant = not any(endpoint.builds for endpoint in request.endpoints) and all(
+            relay.expire for relay in request.relays
+        )
         answers: List[EndpointAnswer] = []
         for endpoint in request.endpoints:
             answers.append(self._endpoint(conference, endpoint, tolerant, now))
         if request.connects:
             raise Refused("bad-request", "connects are not supported by this bridge")
-        if request.relays:
-            raise Refused("feature-not-implemented", "Octo is disabled in configuration.")
+        for relay in request.relays:
+            answers.append(self._relay(conference, relay, now))
         due = request.create or any(endpoint.create for endpoint in request.endpoints)
-        if request.expire or (not request.create and not conference.endpoints):
+        if request.expire or (not request.create and conference.empty and not conference.relays):
             self.expire(conference)
         return Answer(tuple(answers), conference.feedback if due else None)
 
@@ -156,6 +181,8 @@ class Table:
         """Remove a conference with all its endpoints."""
         for endpoint in list(conference.endpoints.values()):
             self.remove(conference, endpoint)
+        for relay in list(conference.relays.values()):
+            self._remove_relay(conference, relay)
         self.conferences.pop(conference.meeting_id, None)
 
     def remove(self, conference: Conference, endpoint: Endpoint) -> None:
@@ -173,7 +200,9 @@ class Table:
                 if why:
                     gone.append("endpoint %s of %s: %s" % (endpoint.id, conference.label, why))
                     self.remove(conference, endpoint)
-            if not conference.endpoints and now - conference.created_at > self.empty_conference_timeout:
+            meshes = {relay.mesh_id for relay in conference.relays.values()}
+            age = now - conference.created_at
+            if conference.empty and len(meshes) < 2 and age > self.empty_conference_timeout:
                 gone.append("conference %s: empty" % conference.label)
                 self.expire(conference)
         return gone
@@ -230,6 +259,8 @@ class Table:
         return EndpointAnswer(request.id)
 
     def _create(self, conference: Conference, request: EndpointRequest, now: float) -> Endpoint:
+        if any(request.id in relay.relayed for relay in conference.relays.values()):
+            raise Refused("internal-server-error", "Endpoint %s is a relayed one" % request.id)  # K-341
         if request.id in conference.endpoints:
             raise Refused("conflict", "Endpoint with ID %s already exists" % request.id)
         if request.transport is None:
@@ -241,6 +272,59 @@ class Table:
         endpoint = conference.endpoints[request.id] = Endpoint(request, now)
         self._media.create(conference, endpoint, request.transport.controlling)
         return endpoint
+
+    def _relay(self, conference: Conference, request: RelayRequest, now: float) -> EndpointAnswer:
+        """Create, update or expire one relay (K-331, K-430, K-431, K-433, K-437, K-438)."""
+        if not self.relays_enabled:
+            raise Refused("feature-not-implemented", "Octo is disabled in configuration.")
+        relay = conference.relays.get(request.id)
+        if request.expire:
+            if relay is not None:
+                self._remove_relay(conference, relay)
+            return EndpointAnswer(request.id, expired=True, element="relay")
+        if request.create:
+            if relay is not None:
+                raise Refused("conflict", "Relay with ID %s already exists" % request.id)
+            if request.transport is None:
+                raise Refused("bad-request", "Attempt to create relay %s with no <transport>" % request.id)
+            if request.transport.sctp is not None:
+                raise Refused("feature-not-implemented", "SCTP support is not configured")
+            relay = Relay(request, now)
+            self._media.create(conference, relay, request.transport.controlling)
+            conference.relays[request.id] = relay
+        elif relay is None:
+            raise Refused("bad-request", "Unknown relay %s" % request.id)
+        for media in request.media:
+            relay.learn(media)
+        if request.failure is not None:
+            raise Refused("internal-server-error", request.failure[1])
+        if request.transport is not None and request.transport.ice is not None:
+            self._media.set_transport(conference, relay, request.transport.ice)
+        for endpoint in request.endpoints:
+            self._relayed(conference, relay, endpoint, now)
+        self._media.changed(conference, relay)
+        described = self._media.describe(conference, relay) if request.create else None
+        return EndpointAnswer(request.id, transport=described, element="relay")
+
+    def _relayed(self, conference: Conference, relay: Relay, request: EndpointRequest, now: float) -> None:
+        """An endpoint behind a relay: what is not known of it is passed over (K-341, K-550 to K-556)."""
+        if request.expire:
+            relay.relayed.pop(request.id, None)
+            return
+        if request.create and request.id not in relay.relayed:
+            local = conference.endpoints.get(request.id)
+            if local is not None:
+                self.remove(conference, local)
+            relay.relayed[request.id] = Endpoint(request, now)
+        known = relay.relayed.get(request.id)
+        if request.failure is not None:
+            raise Refused("internal-server-error", request.failure[1])
+        if known is not None and request.sources is not None:
+            known.sources = request.sources
+
+    def _remove_relay(self, conference: Conference, relay: Relay) -> None:
+        del conference.relays[relay.id]
+        self._media.close(conference, relay)
 
     def _update(self, conference: Conference, endpoint: Endpoint, request: EndpointRequest) -> None:
         """In the order of K-312. A value that makes the reference fail fails here at the same place (K-440)."""

@@ -50,6 +50,8 @@ class TransportRequest(NamedTuple):
     ice_restart: bool = False
     ice: Optional[Transport] = None
     sctp: Optional[SctpRequest] = None
+    unique_port: bool = False
+    """K-520: a port of its own, so that several relays between the same two bridges can be told apart."""
 
 
 class EndpointRequest(NamedTuple):
@@ -74,6 +76,19 @@ class EndpointRequest(NamedTuple):
         return self.create or bool(self.media) or self.transport is not None or self.sources is not None
 
 
+class RelayRequest(NamedTuple):
+    """The `relay` of a request (K-280): one side of a connection to the bridge with this relay id."""
+
+    id: str
+    create: bool = False
+    expire: bool = False
+    mesh_id: str = ""
+    media: Tuple[MediaDescription, ...] = ()
+    transport: Optional[TransportRequest] = None
+    endpoints: Tuple[EndpointRequest, ...] = ()
+    failure: Optional[Tuple[str, str]] = None
+
+
 class ConferenceRequest(NamedTuple):
     """One `conference-modify`."""
 
@@ -82,8 +97,7 @@ class ConferenceRequest(NamedTuple):
     expire: bool = False
     name: Optional[str] = None
     endpoints: Tuple[EndpointRequest, ...] = ()
-    relays: Tuple[bool, ...] = ()
-    """One item per `relay`: True if it only expires."""
+    relays: Tuple[RelayRequest, ...] = ()
     connects: bool = False
 
 
@@ -92,11 +106,6 @@ def read_request(element: Any) -> ConferenceRequest:
     meeting_id = (element.get("meeting-id") or "").strip()
     if not meeting_id:
         raise Malformed("conference-modify without a meeting-id")
-    relays = []
-    for relay in _children(element, NS_COLIBRI2, "relay"):
-        if not relay.get("id"):
-            raise Malformed("relay without an id")
-        relays.append(_true(relay, "expire"))
     for connects in _children(element, NS_COLIBRI2, "connects"):
         for connect in _children(connects, NS_COLIBRI2, "connect"):
             if not connect.get("id"):
@@ -107,7 +116,7 @@ def read_request(element: Any) -> ConferenceRequest:
         _true(element, "expire"),
         element.get("name"),
         tuple(_read_endpoint(endpoint) for endpoint in _children(element, NS_COLIBRI2, "endpoint")),
-        tuple(relays),
+        tuple(_read_relay(relay) for relay in _children(element, NS_COLIBRI2, "relay")),
         next(_children(element, NS_COLIBRI2, "connects"), None) is not None,
     )
 
@@ -142,6 +151,26 @@ def _read_endpoint(element: Any) -> EndpointRequest:
         None if mute is None else (_true(mute, "audio"), _true(mute, "video")),
         None if last_n is None else _integer(last_n, "value"),
         media_failure or sources_failure,
+    )
+
+
+def _read_relay(element: Any) -> RelayRequest:
+    identifier = element.get("id")
+    if not identifier:
+        raise Malformed("relay without an id")
+    media, failure = _read_media(element)
+    transport = next(_children(element, NS_COLIBRI2, "transport"), None)
+    container = next(_children(element, NS_COLIBRI2, "endpoints"), None)
+    relayed = iter(()) if container is None else _children(container, NS_COLIBRI2, "endpoint")
+    return RelayRequest(
+        identifier,
+        _true(element, "create"),
+        _true(element, "expire"),
+        element.get("mesh-id") or "",
+        media,
+        None if transport is None else _read_transport(transport),
+        tuple(_read_endpoint(endpoint) for endpoint in relayed),
+        failure,
     )
 
 
@@ -220,6 +249,7 @@ def _read_transport(element: Any) -> TransportRequest:
         _true(element, "ice-restart"),
         None if ice is None else _read_ice(ice),
         None if sctp is None else _read_sctp(sctp),
+        _true(element, "use-unique-port"),
     )
 
 
@@ -264,11 +294,12 @@ def _integer(element: Any, attribute: str) -> int:
 
 
 class EndpointAnswer(NamedTuple):
-    """One `endpoint` of an answer (K-290 to K-295)."""
+    """One `endpoint` or `relay` of an answer (K-290 to K-295, K-515)."""
 
     id: str
     expired: bool = False
     transport: Optional[Transport] = None
+    element: str = "endpoint"
 
 
 def write_answer(endpoints: Iterable[EndpointAnswer], feedback: Optional[Tuple[int, int]]) -> str:
@@ -290,7 +321,8 @@ def _write_endpoint(endpoint: EndpointAnswer) -> str:
     inner = ""
     if endpoint.transport is not None:
         inner = "<transport>%s</transport>" % write_ice(endpoint.transport)
-    return "<endpoint id='%s'%s>%s</endpoint>" % (quote(endpoint.id), expired, inner)
+    name = endpoint.element
+    return "<%s id='%s'%s>%s</%s>" % (name, quote(endpoint.id), expired, inner, name)
 
 
 def write_ice(transport: Transport) -> str:

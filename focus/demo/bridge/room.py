@@ -13,7 +13,7 @@ import secrets
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Protocol, Tuple
 
 from focus.demo.bridge import rtcp, rtp
-from focus.demo.bridge.colibri import Endpoint
+from focus.demo.bridge.colibri import Endpoint, Relay
 from focus.demo.bridge.constraints import ReceiverConstraints
 from focus.demo.bridge.reception import Reception
 from focus.demo.bridge.speaker import SpeakerChange, Speakers
@@ -45,7 +45,7 @@ class RoomEvents(NamedTuple):
 
 
 class Peer:
-    """One endpoint as the room sees it."""
+    """One endpoint, or a relay to another bridge, as the room sees it."""
 
     def __init__(self, endpoint: Endpoint, sender: Sender) -> None:
         self.endpoint = endpoint
@@ -54,6 +54,7 @@ class Peer:
         self.constraints = ReceiverConstraints()
         self.arrivals = rtcp.ArrivalLog()
         self.seen_kinds: List[str] = []
+        self.known_owners: List[Endpoint] = []
         self.keep: Dict[str, FrozenSet[int]] = {}
         self.level_id: Optional[int] = None
         self.transport_ids: Dict[str, Optional[int]] = {}
@@ -67,6 +68,8 @@ class Peer:
     def learn(self) -> None:
         """Take over payload types and extensions from the endpoint's description (K-904 to K-907)."""
         feedback = {item.type for known in self.endpoint.payload_types.values() for item in known.feedback}
+        if self.mesh_id is not None:
+            feedback.clear()  # no bandwidth estimation between bridges (K-512)
         self.transport_cc, self.remb = "transport-cc" in feedback, "goog-remb" in feedback
         for kind, extensions in self.endpoint.extensions.items():
             uris = {extension.uri: identifier for identifier, extension in extensions.items()}
@@ -81,6 +84,16 @@ class Peer:
                     self.original_type[identifier] = int(original)
                     self.rtx_type[int(original)] = identifier
 
+    @property
+    def mesh_id(self) -> Optional[str]:
+        """The mesh of a relay, None for an endpoint."""
+        return self.endpoint.mesh_id if isinstance(self.endpoint, Relay) else None
+
+    @property
+    def owners(self) -> List[Endpoint]:
+        """The endpoints whose media comes from here: the endpoint itself, or those behind the relay."""
+        return list(self.endpoint.relayed.values()) if isinstance(self.endpoint, Relay) else [self.endpoint]
+
     def next_rtx(self, ssrc: int) -> int:
         """The next sequence number on a retransmission SSRC of this leg."""
         number = self.rtx_sequence.get(ssrc)
@@ -89,11 +102,12 @@ class Peer:
 
 
 class Stream:
-    """One announced SSRC."""
+    """One announced SSRC. It comes from `peer`; a relayed one belongs to another endpoint, its `owner`."""
 
-    def __init__(self, ssrc: int, peer: Peer, kind: str, name: str) -> None:
+    def __init__(self, ssrc: int, peer: Peer, owner: Endpoint, kind: str, name: str) -> None:
         self.ssrc = ssrc
         self.peer = peer
+        self.owner = owner
         self.kind = kind
         self.name = name
         self.primary: Optional[Stream] = None
@@ -113,7 +127,7 @@ class Room:
     """All media of one conference. `feedback` are the SSRCs that the bridge's own RTCP comes from (K-296)."""
 
     def __init__(self, feedback: Tuple[int, int], events: RoomEvents) -> None:
-        self.peers: Dict[str, Peer] = {}
+        self.peers: Dict[Endpoint, Peer] = {}
         self.speakers = Speakers()
         self._streams: Dict[int, Stream] = {}
         self._own_ssrc = feedback[1]
@@ -121,31 +135,41 @@ class Room:
 
     def add(self, peer: Peer) -> None:
         """A new endpoint. It is sent media once it is `connected` and `update` was called."""
-        self.peers[peer.endpoint.id] = peer
+        self.peers[peer.endpoint] = peer
 
     def remove(self, peer: Peer, now: float) -> None:
         """An endpoint is gone, with its sources."""
-        if self.peers.get(peer.endpoint.id) is peer:
-            del self.peers[peer.endpoint.id]
+        self.peers.pop(peer.endpoint, None)
         for ssrc in [ssrc for ssrc, stream in self._streams.items() if stream.peer is peer]:
             del self._streams[ssrc]
-        self.speakers.left(peer.endpoint.id)
+        for owner in peer.owners:
+            self.speakers.left(owner.id)
         self.update(now)
 
     def set_sources(self, peer: Peer, now: float) -> None:
-        """Take over the endpoint's full list of sources (K-274). An SSRC moves to who announced it last (K-275)."""
+        """Take over the full list of sources of an endpoint, or of all behind a relay (K-274).
+
+        An SSRC moves to who announced it last (K-275).
+        """
         peer.learn()
-        announced = {source.ssrc: source for source in peer.endpoint.sources.sources}
+        owners = peer.owners
+        for owner in peer.known_owners:
+            if owner not in owners:
+                self.speakers.left(owner.id)
+        peer.known_owners = owners
+        announced = {
+            source.ssrc: (owner, source) for owner in owners for source in owner.sources.sources
+        }
         for ssrc in [
             ssrc for ssrc, known in self._streams.items() if known.peer is peer and ssrc not in announced
         ]:
             del self._streams[ssrc]
-        for ssrc, source in announced.items():
+        for ssrc, (owner, source) in announced.items():
             known = self._streams.get(ssrc)
-            if known is None or known.peer is not peer or known.kind != source.media:
-                known = self._streams[ssrc] = Stream(ssrc, peer, source.media, source.name or "")
+            if known is None or known.owner is not owner or known.kind != source.media:
+                known = self._streams[ssrc] = Stream(ssrc, peer, owner, source.media, source.name or "")
             known.name, known.primary, known.rtx_ssrc, known.forwarded = source.name or "", None, None, True
-        for group in peer.endpoint.sources.groups:
+        for group in [group for owner in owners for group in owner.sources.groups]:
             members = [self._streams[ssrc] for ssrc in group.ssrcs if ssrc in announced]
             if group.semantics == FID and len(members) == 2:
                 members[0].rtx_ssrc = members[1].ssrc
@@ -164,7 +188,9 @@ class Room:
             stream.targets = targets
 
     def _wants(self, peer: Peer, stream: Stream) -> bool:
-        owner = stream.peer.endpoint
+        owner = stream.owner
+        if peer.mesh_id is not None and peer.mesh_id == stream.peer.mesh_id:
+            return False  # the other bridges of a mesh have it from where it comes (B-726)
         if not peer.connected or peer is stream.peer or stream.primary is not None or not stream.forwarded:
             return False
         if (
@@ -223,8 +249,8 @@ class Room:
         peer = stream.peer
         if stream.kind == "audio":
             level = rtp.audio_level(packet, peer.level_id)
-            if level is not None and not peer.endpoint.muted[0] and not peer.endpoint.visitor:
-                self.speakers.heard(peer.endpoint.id, level, now)
+            if level is not None and not stream.owner.muted[0] and not stream.owner.visitor:
+                self.speakers.heard(stream.owner.id, level, now)
         if not stream.targets:
             return
         data = rtp.keep_extensions(packet, peer.keep.get(stream.kind, frozenset()))

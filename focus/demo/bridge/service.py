@@ -20,7 +20,7 @@ from focus.demo.bridge.channel import (
     ChannelServer,
     speaker_message,
 )
-from focus.demo.bridge.colibri import Conference, Endpoint, Media, Refused, Table
+from focus.demo.bridge.colibri import Conference, Endpoint, Media, Refused, Relay, Table
 from focus.demo.bridge.journal import Journal
 from focus.demo.bridge.knobs import BadCommand, Knobs
 from focus.demo.bridge.request import Malformed, read_request, write_answer
@@ -54,15 +54,19 @@ class BridgeOptions(NamedTuple):
     region: str = ""
     expiry_interval: float = 60.0
     endpoint_timeout: float = 60.0
+    relay_id: str = ""
 
 
 class _Live:
     """The real parts of one endpoint."""
 
-    def __init__(self, peer: Peer, transport: EndpointTransport, channel: Channel) -> None:
+    def __init__(
+        self, peer: Peer, transport: EndpointTransport, channel: Channel, own_sockets: List[MediaSocket]
+    ) -> None:
         self.peer = peer
         self.transport = transport
         self.channel = channel
+        self.own_sockets = own_sockets
 
 
 class LiveMedia(Media):
@@ -99,7 +103,7 @@ class LiveMedia(Media):
         """End all transports and close the sockets."""
         for live in list(self._live.values()):
             live.channel.close(1001, "endpoint closed")
-            self._end(live.transport)
+            self._end(live)
         self._live.clear()
         if self._closing:
             await asyncio.wait(self._closing, timeout=5)
@@ -108,6 +112,10 @@ class LiveMedia(Media):
             one.close()
 
     def create(self, conference: Conference, endpoint: Endpoint, controlling: bool) -> None:
+        own_sockets: List[MediaSocket] = []
+        if isinstance(endpoint, Relay) and endpoint.unique_port:
+            public = self._options.public_address
+            own_sockets = [MediaSocket(address, 0, public) for address in self._options.media_addresses]
         room = self._rooms.get(conference)
         if room is None:
             events = RoomEvents(
@@ -116,7 +124,10 @@ class LiveMedia(Media):
             )
             room = self._rooms[conference] = Room(conference.feedback, events)
         transport = EndpointTransport(
-            self._sockets, self._certificate, controlling, self._transport_events(conference, endpoint, room)
+            own_sockets or self._sockets,
+            self._certificate,
+            controlling,
+            self._transport_events(conference, endpoint, room),
         )
         peer = Peer(endpoint, transport)
         channel = Channel(
@@ -124,13 +135,18 @@ class LiveMedia(Media):
             lambda message: self._message(conference, endpoint, message),
             lambda: self._channel_open(conference, endpoint),
         )
-        self._live[endpoint] = _Live(peer, transport, channel)
-        self._channels[conference.internal_id, endpoint.id] = channel
+        self._live[endpoint] = _Live(peer, transport, channel, own_sockets)
         room.add(peer)
-        self._note("endpoint_created", conference, endpoint.id, stats_id=endpoint.stats_id)
+        if isinstance(endpoint, Relay):
+            self._note("relay_created", conference, endpoint.id, mesh=endpoint.mesh_id)
+        else:
+            self._channels[conference.internal_id, endpoint.id] = channel
+            self._note("endpoint_created", conference, endpoint.id, stats_id=endpoint.stats_id)
 
     def describe(self, conference: Conference, endpoint: Endpoint) -> Transport:
         live = self._live[endpoint]
+        if isinstance(endpoint, Relay):
+            return live.transport.describe("")
         return live.transport.describe(
             self.server.url_for(conference.internal_id, endpoint.id, live.channel.password)
         )
@@ -146,14 +162,16 @@ class LiveMedia(Media):
 
     def close(self, conference: Conference, endpoint: Endpoint) -> None:
         live = self._live.pop(endpoint)
-        self._channels.pop((conference.internal_id, endpoint.id), None)
+        relay = isinstance(endpoint, Relay)
+        if not relay:
+            self._channels.pop((conference.internal_id, endpoint.id), None)
         live.channel.close(1001, "endpoint closed")
-        self._end(live.transport)
+        self._end(live)
         room = self._rooms[conference]
         room.remove(live.peer, _now())
         if not room.peers:
             del self._rooms[conference]
-        self._note("endpoint_gone", conference, endpoint.id)
+        self._note("relay_gone" if relay else "endpoint_gone", conference, endpoint.id)
 
     def tick(self, whole_second: bool) -> None:
         """What is due every tenth of a second, and every second."""
@@ -168,7 +186,7 @@ class LiveMedia(Media):
 
     def counts(self) -> Tuple[int, int]:
         """Conferences with endpoints, and endpoints."""
-        return len(self._rooms), len(self._live)
+        return len(self._rooms), sum(not isinstance(endpoint, Relay) for endpoint in self._live)
 
     def _transport_events(self, conference: Conference, endpoint: Endpoint, room: Room) -> TransportEvents:
         def media(handler: Any) -> Any:
@@ -205,10 +223,17 @@ class LiveMedia(Media):
             live.peer.connected = connected
             room.update(_now())
 
-    def _end(self, transport: EndpointTransport) -> None:
-        task = asyncio.get_running_loop().create_task(transport.close())
+    def _end(self, live: _Live) -> None:
+        task = asyncio.get_running_loop().create_task(self._close(live))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def _close(self, live: _Live) -> None:
+        try:
+            await live.transport.close()
+        finally:
+            for one in live.own_sockets:
+                one.close()
 
     def _channel_open(self, conference: Conference, endpoint: Endpoint) -> None:
         if endpoint not in self._live:
@@ -249,6 +274,7 @@ class Bridge:
         self.knobs = knobs or Knobs()
         self.media = LiveMedia(options, journal)
         self.table = Table(self.media, secrets.randbits)
+        self.table.relays_enabled = bool(options.relay_id)
         self.table.endpoint_timeout = options.endpoint_timeout
         self.table.first_activity_timeout = 2 * options.endpoint_timeout
         self._options = options
@@ -338,6 +364,8 @@ class Bridge:
         }
         if self._options.region:
             stats["region"] = self._options.region
+        if self._options.relay_id:
+            stats["relay_id"] = self._options.relay_id
         stats.update(self.knobs.stats)
         return stats
 

@@ -324,7 +324,7 @@ class EndpointTransport:
         return max(known) if known else None
 
     def describe(self, web_socket: str) -> Transport:
-        """The bridge's own description, as it is announced (K-291 to K-294)."""
+        """The bridge's own description, as it is announced (K-291 to K-294); relays have no `web_socket`."""
         candidates = []
         for candidate in self._ice.local_candidates:
             attributes = (
@@ -346,7 +346,7 @@ class EndpointTransport:
             (("ufrag", self._ice.local_username), ("pwd", self._ice.local_password)),
             True,
             (Fingerprint(own.value, "sha-256", setup),),
-            (web_socket,),
+            (web_socket,) if web_socket else (),
             tuple(candidates),
         )
 
