@@ -7,6 +7,7 @@ page's is whatever is free.
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -59,6 +60,8 @@ class Stack:
     directory: everything is written here; what was in it from an earlier run is removed.
     page_port: where the page is served on localhost; 0 for any free port.
     log_level: of the focus.
+    bridges: how many; each has a relay id and a region of its own.
+    focus_options: more of the focus's ini, whole sections.
     started: told the name of each part that is ready, and the seconds it took.
     """
 
@@ -68,11 +71,15 @@ class Stack:
         page_port: int = 0,
         log_level: str = "INFO",
         started: Callable[[str, float], None] = lambda name, seconds: None,
+        bridges: int = 1,
+        focus_options: str = "",
     ) -> None:
         self.directory = Path(directory).absolute()
         self.page_port = page_port or free_ports(1)[0]
         self._log_level = log_level
         self._started = started
+        self._focus_options = focus_options
+        self.bridges = ["bridge"] + ["bridge%d" % number for number in range(2, bridges + 1)]
         self._lock: IO[str]
         self.prosody: Prosody
         self.supervisor: Supervisor
@@ -154,7 +161,7 @@ class Stack:
             "journal": self.directory / "journal.db",
             "log_level": self._log_level,
         }
-        focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names))
+        focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names) + self._focus_options)
         bridge_ini = self._write("bridge.ini", BRIDGE_CONFIGURATION.format(**names))
         settings = self._write("settings.json", json.dumps(self._settings(), indent=2))
         python = sys.executable
@@ -162,12 +169,16 @@ class Stack:
         pages = ["-m", "focus.demo.pages", "--port", str(self.page_port), "--library", str(library)]
         return [
             Program("prosody", self.prosody.command, {}, self._prosody_answers, 30),
-            Program(
-                "bridge",
-                [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json"],
-                dict(path, FOCUS_BRIDGE_PASSWORD=passwords["jvb"]),
-                lambda: self._says("bridge", '"brewery_joined"'),
-                30,
+            *(
+                Program(
+                    name,
+                    [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json"]
+                    + ["--relay-id", "relay-" + name, "--region", "region-" + name],
+                    dict(path, FOCUS_BRIDGE_PASSWORD=passwords["jvb"]),
+                    functools.partial(self._says, name, '"brewery_joined"'),
+                    30,
+                )
+                for name in self.bridges
             ),
             Program(
                 "focus",
