@@ -14,7 +14,7 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
-from typing import IO, Callable, Dict, List
+from typing import IO, Callable, Dict, List, Mapping, Optional
 
 import focus
 from focus.demo import npm
@@ -61,7 +61,7 @@ class Stack:
     page_port: where the page is served on localhost; 0 for any free port.
     log_level: of the focus.
     bridges: how many; each has a relay id and a region of its own.
-    focus_options: more of the focus's ini, whole sections.
+    focus_settings: more options of the focus, as the environment has them (JICOFO_...).
     started: told the name of each part that is ready, and the seconds it took.
     """
 
@@ -72,13 +72,13 @@ class Stack:
         log_level: str = "INFO",
         started: Callable[[str, float], None] = lambda name, seconds: None,
         bridges: int = 1,
-        focus_options: str = "",
+        focus_settings: Optional[Mapping[str, str]] = None,
     ) -> None:
         self.directory = Path(directory).absolute()
         self.page_port = page_port or free_ports(1)[0]
         self._log_level = log_level
         self._started = started
-        self._focus_options = focus_options
+        self._focus_settings = dict(focus_settings or {})
         self.bridges = ["bridge"] + ["bridge%d" % number for number in range(2, bridges + 1)]
         self._lock: IO[str]
         self.prosody: Prosody
@@ -161,7 +161,7 @@ class Stack:
             "journal": self.directory / "journal.db",
             "log_level": self._log_level,
         }
-        focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names) + self._focus_options)
+        focus_ini = self._write("jicofo.ini", FOCUS_CONFIGURATION.format(**names))
         bridge_ini = self._write("bridge.ini", BRIDGE_CONFIGURATION.format(**names))
         settings = self._write("settings.json", json.dumps(self._settings(), indent=2))
         python = sys.executable
@@ -183,7 +183,7 @@ class Stack:
             Program(
                 "focus",
                 [str(CHECKOUT / "bin" / "jicofo"), "--config", str(focus_ini)],
-                dict(path, JICOFO_AUTH_PASSWORD=passwords["focus"]),
+                dict(path, JICOFO_AUTH_PASSWORD=passwords["focus"], **self._focus_settings),
                 lambda: self._says("focus", FOCUS_READY),
                 30,
             ),
