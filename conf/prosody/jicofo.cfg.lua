@@ -47,9 +47,11 @@ Component "conference.meet.example" "muc"
     muc_room_cache_size = 10000
     storage = "memory"
 
--- Where the bridges stand.
+-- Where the bridges stand. Whoever may come in and publishes statistics is taken for a bridge, so nobody may but the
+-- administrators named above: each bridge's account has to be one of them.
 Component "internal.auth.meet.example" "muc"
     restrict_room_creation = true
+    muc_room_default_members_only = true
     muc_room_locking = false
     muc_room_default_public_jids = true
     storage = "memory"

@@ -79,6 +79,7 @@ Component "{muc}" "muc"
   muc_room_cache_size = 10000
   storage = "memory"
 Component "internal.{user_domain}" "muc"
+  muc_room_default_members_only = true
   muc_room_locking = false
   muc_room_default_public_jids = true
   storage = "memory"

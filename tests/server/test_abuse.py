@@ -118,9 +118,18 @@ def test_forged_answers(room: Any) -> None:
 
 
 def test_a_guest_is_no_bridge(room: Any) -> None:
-    """M-1111, B-105: statistics in a room of participants make nobody a bridge."""
+    """M-1111, B-105, B-129: statistics in a room of participants make nobody a bridge; the brewery lets no guest in."""
     stage, _, attacker, _ = room
-    attack(room, lambda inside, _: inside.send(inside.presence(extra=STATS)))
+
+    def do(inside: Client, outside: Client) -> None:
+        inside.send(inside.presence(extra=STATS))
+        outside.send("<presence to='%s/jvb-evil'><x xmlns='http://jabber.org/protocol/muc'/>%s</presence>" % (
+            stage.prosody.brewery, STATS))
+        refusal = outside.wait_stanza(lambda s: s.name == "presence" and s.get("type") == "error")
+        assert refusal.error[:2] == ("auth", "registration-required")
+
+    attack(room, do)
+    assert "jvb-evil" not in stage.log()
     assert "Added new videobridge: " + attacker.room not in stage.log()
 
 
