@@ -148,7 +148,7 @@ class Grammar:
     def _json(self) -> str:
         return str(self._pick(('{"sources":{"a":[[{"s":1,"n":"a-v0"}],[["s",1,2]],[{"s":-1}],[]]}}', "{", "[]", "null",
                                '{"sources":{"a":[[' + "[" * 900, '{"sources":' + "9" * 900 + "}", '{"a":"\\ud800"}',
-                               '{"sources":{"%s":[[],[],[],[]]}}' % "x" * 50, '{"sources":{"a":[[{"s":1e400}]]}}')))
+                               '{"sources":{"%s":[[],[],[],[]]}}' % ("x" * 50), '{"sources":{"a":[[{"s":1e400}]]}}')))
 
     def _content(self) -> str:
         media = self._pick(("audio", "video", "application"))

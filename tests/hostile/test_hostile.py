@@ -12,9 +12,8 @@ from focus.xmpp.arrivals import Arrived
 from focus.xmpp.errors import NotWellFormed
 from focus.xmpp.parser import StreamParser
 from tests.hostile.grammar import Grammar, Targets, mutated
-from tests.hostile.run import besiege
+from tests.hostile.run import HEADER, besiege
 
-HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
 TARGETS = Targets(["room@conference.meet.example/evil", "evil@meet.example/e"], ["focus@auth.meet.example/focus"],
                   ["room@conference.meet.example"])
 
