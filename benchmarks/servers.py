@@ -7,13 +7,13 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Protocol
+from typing import Any, Dict, Optional, Protocol
 
 from benchmarks.common import GENERATIONAL
 from tests.support.focus_process import FocusProcess, Server, account_login, guest_login
 from tests.support.loop import Loop
 from tests.support.prosody import Prosody
-from tests.support.quick_world import QuickSeat, QuickServer, QuickWorld
+from tests.support.quick_world import QuickAddress, QuickSeat, QuickServer, QuickWorld
 from tests.support.wire import Opener
 
 
@@ -70,22 +70,6 @@ class RealServer:
         return self._prosody.cpu_seconds()
 
 
-class SinkAddress:
-    """The sink as the focus sees it: without TLS, on its own address."""
-
-    host = "127.0.0.1"
-    component_port = 5347
-    component_secret = ""
-    ca_file = ""
-
-    def __init__(self, sink: QuickServer, world: QuickWorld) -> None:
-        self.domain = world.domain
-        self.user_domain = world.user_domain
-        self.c2s_port = sink.port
-        self.focus_component = "focus." + world.domain
-        self.passwords: Mapping[str, str] = {"focus": sink.password}
-
-
 class Sink:
     """Login, stream management and rooms in the benchmark's own process."""
 
@@ -93,7 +77,7 @@ class Sink:
 
     def __init__(self, loop: Loop) -> None:
         self.world = QuickWorld()
-        self.server: Server = SinkAddress(QuickServer(loop, self.world), self.world)
+        self.server: Server = QuickAddress(QuickServer(loop, self.world))
         self.muc, self.brewery = self.world.muc, self.world.brewery
 
     def __enter__(self) -> Sink:

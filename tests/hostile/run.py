@@ -26,14 +26,13 @@ from focus.xmpp.arrivals import Arrived, Refused
 from focus.xmpp.errors import NotWellFormed
 from focus.xmpp.names import NameLedger
 from focus.xmpp.parser import StreamParser
-from tests.hostile.grammar import Grammar, Targets, mutated
+from tests.hostile.grammar import FOCUS, Grammar, Targets, mutated
 from tests.support import media
 from tests.support.bridge import Bridge
 from tests.support.client import Client
 from tests.support.focus_process import FocusProcess
 from tests.support.loop import Loop
-from tests.support.quick_world import QuickSeat, QuickServer, QuickWorld
-from tests.support.scripted_world import SeatStream
+from tests.support.quick_world import QuickAddress, QuickSeat, QuickServer, QuickWorld
 from tests.support.smacks_session import ServerSession
 from tests.support.wire import Stanza, escape
 
@@ -57,30 +56,19 @@ class Failed(AssertionError):
     """The focus did what it mustn't; the text says how to repeat it."""
 
 
-class Address:
-    """The scripted server as the focus sees it: without TLS, on its own address."""
-
-    host = "127.0.0.1"
-    component_port = 5347
-    component_secret = ""
-    ca_file = ""
-
-    def __init__(self, server: QuickServer, world: QuickWorld) -> None:
-        self.domain = world.domain
-        self.user_domain = world.user_domain
-        self.c2s_port = server.port
-        self.focus_component = "focus." + world.domain
-        self.passwords = {"focus": server.password}
-
-
 class Attacker:
     """An occupant of the room under attack: it listens to what the focus asks of it, and never answers by itself."""
 
     def __init__(self, loop: Loop, world: QuickWorld, room: str, number: int, targets: Targets) -> None:
         self.occupant = "%s/evil%d" % (room, number)
         self._targets = targets
-        stream = QuickSeat(world, "evil%d@%s/e" % (number, world.domain), deaf=True).open(loop, self._heard)
-        self._stream: SeatStream = stream
+        self._room = room
+        self._stream = QuickSeat(world, "evil%d@%s/e" % (number, world.domain), deaf=True).open(loop, self._heard)
+
+    def ask(self, focus: str) -> None:
+        """Request the conference."""
+        self._stream.send("<iq type='set' id='c' to='%s'><conference xmlns='%s' room='%s'/></iq>"
+                          % (focus, FOCUS, self._room))
 
     def join(self) -> None:
         """Enter the room, once more if need be."""
@@ -122,7 +110,7 @@ class Siege:
         watched = Path(__file__).with_name("watched.py")
         self._folder = tempfile.TemporaryDirectory(prefix="hostile-")
         self._notes = Path(self._folder.name) / "notes"
-        self.focus = FocusProcess(Address(self.server, world), component=False, checked=False, program=watched,
+        self.focus = FocusProcess(QuickAddress(self.server), component=False, checked=False, program=watched,
                                   environment={"HOSTILE_NOTES": str(self._notes)})
         self.focus.start()
         self._wait(lambda: "focus" in self.bridge.occupants, "the focus in the brewery")
@@ -135,9 +123,7 @@ class Siege:
         self.grammar = Grammar(self._random, self.targets)
         self.attackers = [Attacker(self.loop, world, self.room, number, self.targets) for number in range(3)]
         self.call()
-        self.attackers[0]._stream.send(
-            "<iq type='set' id='c' to='%s'><conference xmlns='http://jitsi.org/protocol/focus' room='%s'/></iq>"
-            % (self.focus.jid, self.room))
+        self.attackers[0].ask(self.focus.jid)
         for attacker in self.attackers:
             attacker.join()
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generator, Iterator
 
+import aioice.ice
 import pytest
 
 from tests.support.focus_process import FocusProcess
@@ -34,6 +35,12 @@ def stage(server: Prosody, focus: FocusProcess) -> Iterator[Stage]:
         yield one
         if one.passed:
             one.check()
+
+
+@pytest.fixture
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WebRTC clients gather 127.0.0.1 and nothing else, wherever the test runs."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
 
 
 @pytest.hookimpl(hookwrapper=True)

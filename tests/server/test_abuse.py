@@ -98,23 +98,35 @@ def test_unknown_payloads(room: Any) -> None:
 
 
 def test_forged_answers(room: Any) -> None:
-    """J-106, K-484: answers with the ids of requests to others, guessed from one's own, are nobody's."""
+    """J-106, M-1143, K-484: answers to requests to others, among them one that waits for the bridge, are nobody's."""
     stage, _, attacker, _ = room
+    bridge, newcomer = stage.bridges[0], stage.client()
+    bridge.script("create-endpoint", "hold", endpoint_id=newcomer.endpoint)
+    stage.enter(attacker.room, newcomer)
+    stage.wait(lambda: bridge.held == 1, "a request in flight")
     # The room passes ids on wrapped, in a form that everybody can undo.
     own = base64.b64decode(attacker.session.offer.get("id") + "==").split(b"\x00")[1].decode()
     stem, number = own.rpartition("-")[0], int(own.rpartition("-")[2], 16)
-    answer = "<conference-modified xmlns='jitsi:colibri2'><endpoint id='%s'/></conference-modified>"
+    answer = "<conference-modified xmlns='jitsi:colibri2'><endpoint id='%s'/></conference-modified>" % newcomer.endpoint
 
     def do(inside: Client, outside: Client) -> None:
         for guess in range(max(0, number - 100), number + 100):
             identifier = "%s-%x" % (stem, guess)
             for client, to in ((inside, attacker.focus), (outside, stage.focus.jid)):
-                client.send("<iq type='result' id='%s' to='%s'>%s</iq>" % (
-                    identifier, escape(to), answer % attacker.endpoint))
+                client.send("<iq type='result' id='%s' to='%s'>%s</iq>" % (identifier, escape(to), answer))
                 client.send("<iq type='error' id='%s' to='%s'><error type='cancel'><item-not-found "
                             "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>" % (identifier, escape(to)))
+        # handled in order: what they sent before their requests has been read when these are answered
+        assert inside.request("set", inside.focus, inside.jingle("session-info")).get("type") == "result"
+        assert outside.request("set", stage.focus.jid, outside.jingle("session-info", sid="x")).get("type") == "error"
+        assert newcomer.session is None and bridge.held == 1
 
     attack(room, do)
+    assert "Allocation of %s" % newcomer.endpoint not in stage.log()
+    bridge.release()
+    newcomer.wait_session()
+    newcomer.leave()
+    stage.wait(lambda: bridge.endpoint(newcomer.endpoint) is None, "the bridge has forgotten who left")
 
 
 def test_a_guest_is_no_bridge(room: Any) -> None:

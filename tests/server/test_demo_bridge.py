@@ -8,9 +8,8 @@ import os
 import re
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
-import aioice.ice
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -24,29 +23,18 @@ from tests.support.demo_bridge import (
     condition,
     eventually,
     messages,
+    play,
     until,
 )
 from tests.support.prosody import Prosody
+
+pytestmark = pytest.mark.usefixtures("loopback_only")
 
 
 @pytest.fixture(scope="module")
 def prosody() -> Iterator[Prosody]:
     with Prosody() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients gather 127.0.0.1 and nothing else, wherever the test runs."""
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
-
-
-def run(prosody: Prosody, scenario: Callable[[Call], Any]) -> None:
-    async def main() -> None:
-        async with Call(prosody) as call:
-            await scenario(call)
-
-    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_two_participants_see_and_hear_each_other(prosody: Prosody) -> None:
@@ -78,7 +66,7 @@ def test_two_participants_see_and_hear_each_other(prosody: Prosody) -> None:
         await bo.leave()
         assert bo.frames["video"] <= before["video"] + 3
 
-    run(prosody, scenario)
+    play(lambda: Call(prosody), scenario)
 
 
 def test_force_mute_stops_a_kind_at_once(prosody: Prosody) -> None:
@@ -103,7 +91,7 @@ def test_force_mute_stops_a_kind_at_once(prosody: Prosody) -> None:
 
         assert await eventually(again), "no video after the mute was lifted"
 
-    run(prosody, scenario)
+    play(lambda: Call(prosody), scenario)
 
 
 async def no_growth(participant: Participant, kind: str) -> int:
@@ -138,7 +126,7 @@ def test_a_wrong_fingerprint_gets_no_media(prosody: Prosody) -> None:
         assert call.bridge.seen("ice_connected", endpoint="ada")
         assert not call.bridge.seen("dtls_connected", endpoint="ada")
 
-    run(prosody, scenario)
+    play(lambda: Call(prosody), scenario)
 
 
 def test_bridge_channel(prosody: Prosody) -> None:
@@ -178,7 +166,7 @@ def test_bridge_channel(prosody: Prosody) -> None:
                 await until(lambda: ada_socket.close_code == 1000, "replaced")
                 assert json.loads(await second.recv())["colibriClass"] == "ServerHello"
 
-    run(prosody, scenario)
+    play(lambda: Call(prosody), scenario)
 
 
 def test_requests_of_the_program_and_knobs(prosody: Prosody) -> None:
@@ -222,7 +210,7 @@ def test_requests_of_the_program_and_knobs(prosody: Prosody) -> None:
         malformed = await focus.iq("<conference-modify xmlns='%s'/>" % COLIBRI2)
         assert condition(malformed) == "bad-request"
 
-    run(prosody, scenario)
+    play(lambda: Call(prosody), scenario)
 
 
 def test_the_bridge_comes_back_after_its_server_was_away(prosody: Prosody) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
-import aioice.ice
 import pytest
 from lxml import etree
 
@@ -21,21 +19,18 @@ from tests.support.demo_bridge import (
     condition,
     eventually,
     messages,
+    play,
     until,
 )
 from tests.support.prosody import Prosody
+
+pytestmark = pytest.mark.usefixtures("loopback_only")
 
 
 @pytest.fixture(scope="module")
 def prosody() -> Iterator[Prosody]:
     with Prosody() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clients gather 127.0.0.1 and nothing else, wherever the test runs."""
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
 
 
 class SharedCall:
@@ -110,14 +105,6 @@ class SharedCall:
         return answers
 
 
-def run(prosody: Prosody, scenario: Callable[[SharedCall], Any]) -> None:
-    async def main() -> None:
-        async with SharedCall(prosody) as call:
-            await scenario(call)
-
-    asyncio.run(asyncio.wait_for(main(), 90))
-
-
 def packets(participant: Participant, kind: str) -> int:
     """RTP packets of that kind from all senders; aiortc's statistics know only the last sender of a receiver."""
     receiver: Any = next(one for one in participant.connection.getReceivers() if one.track.kind == kind)
@@ -183,7 +170,7 @@ def test_media_crosses_a_relay_both_ways_until_it_is_expired(prosody: Prosody) -
         await fall_silent(ada)
         await fall_silent(cy)
 
-    run(prosody, scenario)
+    play(lambda: SharedCall(prosody), scenario, 90)
 
 
 def test_what_is_refused_of_a_relay(prosody: Prosody) -> None:
@@ -206,4 +193,4 @@ def test_what_is_refused_of_a_relay(prosody: Prosody) -> None:
         )
         assert condition(await modify(local)) == "internal-server-error"
 
-    run(prosody, scenario)
+    play(lambda: SharedCall(prosody), scenario, 90)

@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import time
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Optional, Sequence
+from typing import Any, AsyncContextManager, AsyncIterator, Awaitable, Callable, Dict, List, Optional, Sequence, TypeVar
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, MediaStreamTrack, VideoStreamTrack
@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from focus.demo.bridge.xmpp import Client, Login
 from tests.support.prosody import Prosody
 
+C = TypeVar("C")
 COLIBRI2 = "jitsi:colibri2"
 ICE = "urn:xmpp:jingle:transports:ice-udp:1"
 MEETING = "9d1c2f00-0000-4000-8000-000000000001"
@@ -367,6 +368,17 @@ class Call:
         self.participants.append(participant)
         await participant.join(first=len(self.participants) == 1, setup=setup)
         return participant
+
+
+def play(make: Callable[[], AsyncContextManager[C]], scenario: Callable[[C], Awaitable[None]],
+         timeout: float = 60.0) -> None:
+    """Run a scenario of a call, which is made in the loop it runs in, and end whatever the call has started."""
+
+    async def main() -> None:
+        async with make() as started:
+            await scenario(started)
+
+    asyncio.run(asyncio.wait_for(main(), timeout))
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import time
-from typing import Any, Callable, Dict, Iterable, Optional, Set, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Set, Union
 
 from tests.support.loop import Loop
 from tests.support.scripted_rooms import Occupant, Room
@@ -34,6 +34,22 @@ class QuickServer(SmacksServer):
         """A stanza of the account has come."""
         session.receive(raw)
         self.world.take(session.jid, raw)
+
+
+class QuickAddress:
+    """The scripted server as the focus sees it: without TLS, on its own address, and without a component."""
+
+    host = "127.0.0.1"
+    component_port = 5347
+    component_secret = ""
+    ca_file = ""
+
+    def __init__(self, server: SmacksServer) -> None:
+        self.domain = server.world.domain
+        self.user_domain = server.world.user_domain
+        self.c2s_port = server.port
+        self.focus_component = "focus." + server.world.domain
+        self.passwords: Mapping[str, str] = {server.user: server.password}
 
 
 class QuickWorld(World):
