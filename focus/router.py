@@ -65,6 +65,8 @@ class Parts(NamedTuple):
     send: Callable[[str, str], None]
     on_connection: Callable[[Union[Connected, Disconnected]], None]
     on_timers: Callable[[], None]
+    on_answer: Callable[[Iq], None]
+    """Told every answer, before who waits for it is."""
 
 
 class Router:
@@ -111,6 +113,8 @@ class Router:
             if stanza.type in ("get", "set"):
                 self._request(name, stanza)
             elif stanza.type in ("result", "error"):
+                if name == CLIENT:
+                    self._parts.on_answer(stanza)
                 self._parts.requests.answered(name, stanza)
         elif isinstance(stanza, Presence):
             if name == CLIENT:

@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from focus import __version__, log
 from focus.bridge.brewery import Brewery
+from focus.bridge.checking import Checker, doubt_after, health_rules
 from focus.bridge.pool import Bridges
 from focus.caution import Caution
 from focus.clock import Clock
@@ -35,7 +36,7 @@ from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
 from focus.stanzas.colibri2 import ConferenceModify, write_conference_modify
 from focus.stanzas.disco import focus_caps
-from focus.stanzas.small import write_ping
+from focus.stanzas.small import write_health_check, write_ping
 from focus.stanzas.stanza import write_iq, write_presence
 from focus.tick import Floor, Inbox, Outbox, Ticker
 from focus.values.written import Written
@@ -102,18 +103,21 @@ class Service:
         self._new_id = ids
         self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
-        self.bridges = Bridges(silent_after=config.health_checks_presence_timeout)
+        rules = health_rules(config)
+        self.bridges = Bridges(checked=rules is not None, doubt_after=doubt_after(rules))
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
-                               self.conferences.bridge_event, ids, self._ask_server, self._expire_conference)
+                               self.conferences.bridge_event, ids, self._expire_conference)
+        self.checker = Checker(self.bridges, rules, now, self._ask_health, self._ask_server,
+                               self.conferences.bridge_event)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
             connected=self._is_connected, claim_meeting=self.conferences.claim_meeting,
             tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
-                              self._send, self._on_connection, self._on_timers))
+                              self._send, self._on_connection, self._on_timers, self._heard_answer))
         client = self._connections[CLIENT]
         self._continuity = Continuity(client, lambda inbox, resource: make_client(config, inbox, resource),
                                       config.resource, config.server_queue, self.conferences.presences,
@@ -127,7 +131,6 @@ class Service:
         if caution.is_active:
             self._ticker.be_careful(caution, router.skip)
         self._clock = Clock(now, lambda: self._inbox.put(TimersDue()))
-        self._next_check = now() + config.health_checks_interval
         self._next_ping = now() + PING_INTERVAL
         self._up = False
         self._served = False
@@ -238,6 +241,7 @@ class Service:
             self._lanes.disconnected()
             self._features.disconnected()
             self._greet()
+        self.checker.connected()
         self.brewery.connected(event.resumed)
         self.conferences.connected(event.resumed, self._now() - self._continuity.down_since)
         self._continuity.connected(event.resumed)
@@ -257,12 +261,13 @@ class Service:
             self._send(CLIENT, write_presence(self._config.client_proxy, type="subscribed"))
             self._send(CLIENT, write_presence(self._config.client_proxy, payload_xml=caps))
 
+    def _heard_answer(self, iq: Any) -> None:
+        self.bridges.answered(iq, self._now())
+
     def _on_timers(self) -> None:
         now = self._now()
-        if now >= self._next_check:
-            self._next_check = now + self._config.health_checks_interval
-            if self._up and self._config.health_checks_enabled:
-                self.brewery.check()
+        if self._up and self.brewery.inside and now >= self.checker.due:
+            self.checker.tick()
         if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
             self.brewery.enter()
         if self._prove_at is not None and now >= self._prove_at:
@@ -290,6 +295,12 @@ class Service:
                              lambda _, iq: answered(iq is not None and self._now() - sent <= QUICK))
         self._send(CLIENT, write_iq("get", request, self._config.login_domain, write_ping()))
 
+    def _ask_health(self, bridge: str, seconds: float, answered: Callable[[Optional[Any]], None]) -> None:
+        """Send a bridge a health check (B-403); tell the answer, None if there is none in so many seconds."""
+        request = self._new_id()
+        self.requests.expect(CLIENT, request, bridge, lambda _, iq: answered(iq), seconds)
+        self._send(CLIENT, write_iq("get", request, bridge, write_health_check()))
+
     def _expire_conference(self, bridge: str, meeting_id: str) -> None:
         """End a conference that was left behind on a bridge; whatever it answers is fine."""
         payload = write_conference_modify(ConferenceModify(meeting_id, expire=True))
@@ -310,7 +321,8 @@ class Service:
             self.status = FAULT
             self._stopping.set()
         self._continuity.settle(self.keeper.received)
-        times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(), self._next_check,
+        times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(),
+                                        self.checker.due if self._up and self.brewery.inside else None,
                                         self._next_ping, self._prove_at, self._continuity.wake_at,
                                         self.brewery.retry_at if self._up else None]
         self._clock.set(min(t for t in times if t is not None))

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Tuple
 
-from focus.bridge.pool import Bridges, PoolEvent
+from focus.bridge.pool import RESTARTED, Bridges, PoolEvent
 from focus.conference.state import NICK
 from focus.journal.lanes import LaneRow
 from focus.journal.rows import Row, Rows
@@ -44,14 +44,12 @@ class Brewery:
         join: ``join(row, done)``: start the lane that enters the room.
         new_id: makes ids.
         expire: ends a conference, by its meeting id, on a bridge.
-        ask_server: pings our own server, and tells whether it answered quickly.
         tell: told what conferences have to hear.
     """
 
     def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
                  join: Callable[[LaneRow, Callable[[JoinOutcome], None]], None],
                  tell: Callable[[PoolEvent], None], new_id: Callable[[], str],
-                 ask_server: Callable[[Callable[[bool], None]], None],
                  expire: Callable[[str, str], None]) -> None:
         self.room = room
         self._bridges = bridges
@@ -59,7 +57,6 @@ class Brewery:
         self._join = join
         self._tell = tell
         self._new_id = new_id
-        self._ask_server = ask_server
         self._expire = expire
         self.standings: Rows[Standing] = Rows("brewery", Standing)
         self.standings[room] = Standing()
@@ -106,8 +103,7 @@ class Brewery:
         self._join(row, lambda outcome: self._entered(row.id, number, outcome))
 
     def connected(self, resumed: bool) -> None:
-        """The stream is up; nobody is judged by what we couldn't hear."""
-        self._bridges.heard_again(self._now())
+        """The stream is up."""
         if not resumed or not (self.inside or self._standing.entering):
             self.enter()
 
@@ -128,6 +124,7 @@ class Brewery:
             return
         standing.inside = True
         self.error = ""
+        self._bridges.heard_again(self._now())
         self._publish(self._bridges.only(standing.present, "it isn't in the brewery any more"))
         LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges))
 
@@ -156,38 +153,20 @@ class Brewery:
         if stats is None:
             return
         fresh = self._bridges.get(stanza.from_) is None
-        item = stanza.muc.item
-        events = self._bridges.heard(stanza.from_, stats, item.jid if item is not None else None, self._now())
-        if fresh:
+        real_jids = [item.jid for item in stanza.muc.items if item.jid is not None]
+        events = self._bridges.heard(stanza.from_, stats, real_jids, self._now())
+        restarted = bool(events) and events[0].reason == RESTARTED
+        if restarted:
+            LOG.warning("The bridge %s was restarted under the same name; its conferences move. It is used again when "
+                        "it answers a health check: the server may keep its old connection for minutes "
+                        "(smacks_hibernation_time in Prosody). A nickname that changes with each start spares that.",
+                        stanza.from_)
+        if fresh or restarted:
             for meeting_id in self._bridges.back(stanza.from_, self._now()):
                 self._expire(stanza.from_, meeting_id)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)
         self._publish(events)
-
-    def check(self) -> None:
-        """Health by presence (B-430); called every interval. Also the retry of a failed entry."""
-        now = self._now()
-        if self.inside and self._bridges.any_silent(now):
-            self._ask_server(self._server_answered)  # streams are ordered: what it has of them comes before its answer
-        elif self.inside:
-            self._check_bridges(now)
-        if self.retry_at is not None and self.retry_at <= now:
-            self.enter()
-
-    def _server_answered(self, quickly: bool) -> None:
-        """Nobody is called silent while our own server is, nor at once after that (U-47)."""
-        if not quickly:
-            self._bridges.heard_again(self._now())
-        elif self.inside:
-            self._check_bridges(self._now())
-
-    def _check_bridges(self, now: float) -> None:
-        before = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}
-        self._publish(self._bridges.check(now))
-        for bridge in self._bridges:
-            if bridge.failed_at == now and bridge.jid not in before:
-                LOG.warning("Health check failed for: %s: %s", bridge.jid, bridge.failed_why)
 
     def _publish(self, events: List[PoolEvent]) -> None:
         for event in events:

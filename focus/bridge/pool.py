@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from focus.bridge.selection import Candidate
 from focus.journal.rows import Row, Rows
@@ -48,8 +48,10 @@ class Bridge(Row):
     sctp_asked_at: float = float("-inf")
     failed_at: Optional[float] = None
     failed_why: str = ""
-    silent: bool = False
-    """It failed by its silence: its next statistics end that."""
+    unproven: bool = False
+    """Another process has come under its name: it isn't used before it has answered a health check (B-411)."""
+    passed: bool = False
+    """It has passed a check since it failed (B-202)."""
     endpoints: int = field(default=0, metadata={"journal": False})
     """Of our conferences; counted again from them after a restart."""
     conferences: int = field(default=0, metadata={"journal": False})
@@ -78,6 +80,10 @@ class Owed(Row):
     since: float
 
 
+RESTARTED = "it was restarted under the same name"
+_NOT_ITS_OWN = frozenset(("item-not-found", "recipient-unavailable", "remote-server-not-found", "remote-server-timeout",
+                          "not-acceptable", "gone"))
+"""Conditions by which the room or a server says that the bridge isn't there, or we aren't (K-105)."""
 MAX_OWED = 1000
 OWED_FOR = 600.0
 """Seconds after which a bridge has forgotten by itself what nobody uses (K-350, K-351)."""
@@ -90,17 +96,25 @@ class Bridges:
         reset_after: seconds a failure lasts at least (B-202).
         rampup: seconds for which an endpoint we placed counts as load to come (B-301).
         average_stress: what one endpoint adds if the bridge doesn't say.
-        silent_after: seconds without changed statistics after which a bridge isn't used any more (B-430).
+        checked: whether there are health checks; without, time alone brings a bridge back (B-204).
+        doubt_after: seconds of silence after which a participant's wish for a restart makes a bridge doubtful (B-825).
     """
 
     def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
-                 silent_after: float = 45.0) -> None:
+                 checked: bool = False, doubt_after: float = 10.0) -> None:
         self.rows: Rows[Bridge] = Rows("pool", Bridge)
         self.owed: Rows[Owed] = Rows("owed", Owed)
         self._reset_after = reset_after
         self._rampup = rampup
         self._average_stress = average_stress
-        self._silent_after = silent_after
+        self._checked = checked
+        self._doubt_after = doubt_after
+        self._heard: Dict[str, float] = {}
+        self._answered: Dict[str, float] = {}
+        self.doubts: Dict[str, float] = {}
+        """Bridges that are not used until they have answered a question, and since when."""
+        self.probe_wanted = False
+        """Some bridge is to be asked at once."""
         self.lost = 0
         """Bridges that went without having announced it (B-110)."""
 
@@ -116,56 +130,84 @@ class Bridges:
 
     # --- what the brewery says -------------------------------------------------------------------------------
 
-    def heard(self, jid: str, stats: Any, real_jid: Optional[str], now: float) -> List[PoolEvent]:
-        """A presence with statistics (B-105, B-106); missing ones keep their value (B-121)."""
+    def heard(self, jid: str, stats: Any, real_jids: Optional[Sequence[str]], now: float) -> List[PoolEvent]:
+        """A presence with statistics (B-105, B-106); missing ones keep their value (B-121).
+
+        Args:
+            jid: its occupant JID.
+            stats: a ``stanzas.bridge_stats.BridgeStats``.
+            real_jids: those the room shows of the occupant, oldest first; None if it hides them.
+            now: monotonic seconds.
+        """
         bridge = self.rows.get(jid)
         events: List[PoolEvent] = []
-        if bridge is not None and self._restarted(bridge, stats, real_jid):
-            events += self.gone(jid, "it was restarted under the same name", expected=False)
+        restarted = bridge is not None and self._restarted(bridge, stats, real_jids)
+        if restarted:
+            events += self.gone(jid, RESTARTED)
             bridge = None
         fresh = bridge is None
         if bridge is None:
             bridge = self.rows[jid] = Bridge(jid, now, now, self._average_stress)
+        if restarted:
+            self._distrust(bridge, now)
         was_usable = not fresh and self.is_operational(bridge, now) and not bridge.draining
         was_shutting_down = bridge.shutting_down
-        self._read(bridge, stats, fresh)
-        if real_jid is not None:
-            bridge.real_jid = real_jid
+        changed = self._read(bridge, stats, fresh)
+        if real_jids:
+            bridge.real_jid = "\n".join(real_jids)
         if stats.current_timestamp is None or stats.current_timestamp != bridge.stamp or fresh:
             bridge.seen_at = now
-            bridge.stamp = stats.current_timestamp
-            if bridge.silent:
-                bridge.silent = False
-                bridge.failed_at = None
+        if fresh or (changed if stats.current_timestamp is None else stats.current_timestamp != bridge.stamp):
+            self._heard[jid] = now
+        bridge.stamp = stats.current_timestamp
         if bridge.shutting_down and not was_shutting_down and not fresh:
             events.append(PoolEvent("lost", jid, "it is shutting down"))
-        elif fresh or (not was_usable and self.is_operational(bridge, now) and not bridge.draining):
+        elif self.is_operational(bridge, now) and (fresh or (not was_usable and not bridge.draining)):
             events.append(PoolEvent("usable", jid, "it is in the brewery" if fresh else "it can be used again"))
         return events
 
-    def _restarted(self, bridge: Bridge, stats: Any, real_jid: Optional[str]) -> bool:
-        """Whether this is another process under the same nickname (B-210)."""
-        return ((real_jid is not None and bridge.real_jid is not None and real_jid != bridge.real_jid)
+    def _restarted(self, bridge: Bridge, stats: Any, real_jids: Optional[Sequence[str]]) -> bool:
+        """Whether this is another process under the same nickname (B-210, B-411, T-5).
+
+        While the server keeps the old one's stream, the occupant has two real JIDs, the old one first.
+        """
+        known = (bridge.real_jid or "").split("\n")
+        return ((bridge.real_jid is not None and any(jid not in known for jid in real_jids or ()))
                 or (stats.version is not None and bridge.version is not None and stats.version != bridge.version)
                 or (stats.relay_id is not None and bridge.relay_id is not None
-                    and stats.relay_id != bridge.relay_id))
+                    and stats.relay_id != bridge.relay_id)
+                or (bridge.shutting_down and stats.shutting_down is False))
+
+    def _distrust(self, bridge: Bridge, now: float) -> None:
+        """Requests to its address may still go to the process that is gone."""
+        bridge.failed_why = "it was restarted and has not answered a health check yet"
+        if self._checked:
+            bridge.unproven = self.probe_wanted = True
+        else:
+            bridge.failed_at = now
 
     @staticmethod
-    def _read(bridge: Bridge, stats: Any, fresh: bool) -> None:
+    def _read(bridge: Bridge, stats: Any, fresh: bool) -> bool:
+        """Take the statistics over; whether one of them is another than before."""
+        changed = False
         for stat, name in (("stress_level", "stress"), ("average_participant_stress", "average_stress"),
                            ("version", "version"), ("release", "release"), ("region", "region"),
                            ("relay_id", "relay_id"), ("healthy", "healthy"), ("drain", "draining")):
             value = getattr(stats, stat)
-            if value is not None:
+            if value is not None and value != getattr(bridge, name):
                 setattr(bridge, name, value)
+                changed = True
         if fresh and stats.drain is None and (stats.stress_level is not None or stats.version is not None):
             bridge.draining = False  # an old bridge that doesn't know the word (B-207)
         bridge.graceful_shutdown = bridge.graceful_shutdown or bool(stats.graceful_shutdown)
         bridge.shutting_down = bridge.shutting_down or bool(stats.shutting_down)
+        return changed
 
     def gone(self, jid: str, reason: str, expected: bool = False) -> List[PoolEvent]:
         """The bridge left the brewery (B-107)."""
         bridge = self.rows.pop(jid, None)
+        for known in (self._heard, self._answered, self.doubts):
+            known.pop(jid, None)
         if bridge is None:
             return []
         if not (expected or bridge.graceful_shutdown or bridge.shutting_down):
@@ -180,26 +222,67 @@ class Bridges:
             events += self.gone(jid, reason)
         return events
 
+    # --- signs of life ---------------------------------------------------------------------------------------
+
     def heard_again(self, now: float) -> None:
         """We were deaf: every bridge's last sign of life is now (DESIGN, "Coming back")."""
         for bridge in self.rows.values():
             bridge.seen_at = now
+            self._heard[bridge.jid] = now
 
-    def any_silent(self, now: float) -> bool:
-        """Whether some bridge has published nothing new for too long."""
-        return any(now - bridge.seen_at > self._silent_after for bridge in self.rows.values())
+    def answered(self, iq: Any, now: float) -> None:
+        """An answer to any request came; from a bridge itself it is a sign of life (B-410)."""
+        if iq.from_ in self.rows and (iq.type == "result" or iq.error.colibri_reason is not None
+                                      or iq.error.condition not in _NOT_ITS_OWN):
+            self._heard[iq.from_] = self._answered[iq.from_] = now
 
-    def check(self, now: float) -> List[PoolEvent]:
-        """Health by presence (B-430): to be called every interval; about silence see ``any_silent``."""
-        events: List[PoolEvent] = []
+    def heard_at(self, bridge: Bridge) -> float:
+        """When anything was heard of the bridge last, in monotonic seconds."""
+        return self._heard.get(bridge.jid, bridge.seen_at)
+
+    def answered_at(self, bridge: Bridge) -> float:
+        """When it answered a request last."""
+        return self._answered.get(bridge.jid, float("-inf"))
+
+    def doubt(self, jid: str, now: float) -> None:
+        """A participant lost its media on the bridge. If that is silent, it isn't used until it answers (B-825)."""
+        bridge = self.rows.get(jid)
+        if (bridge is not None and self._checked and jid not in self.doubts
+                and now - self.heard_at(bridge) >= self._doubt_after):
+            self.doubts[jid] = now
+            self.probe_wanted = True
+
+    def trust(self, jid: str) -> None:
+        """It isn't in doubt any more."""
+        self.doubts.pop(jid, None)
+
+    # --- our own judgement -----------------------------------------------------------------------------------
+
+    def passed(self, jid: str, now: float, proves: bool = False, counts: bool = True) -> List[PoolEvent]:
+        """A check was passed (B-203).
+
+        Args:
+            jid: of the bridge.
+            now: monotonic seconds.
+            proves: it has answered a question, so whoever answers is the process that stands in the brewery.
+            counts: whether a failure of before may end by it.
+        """
+        bridge = self.rows.get(jid)
+        if bridge is None:
+            return []
+        if counts and bridge.failed_at is not None and not bridge.passed:
+            bridge.passed = True
+        if not (proves and bridge.unproven):
+            return []
+        bridge.unproven = False
+        bridge.failed_at = None
+        return [PoolEvent("usable", jid, "it has answered")]
+
+    def recovered(self, now: float) -> List[PoolEvent]:
+        """Bridges whose failure has ended by now (B-202)."""
+        events = []
         for bridge in self.rows.values():
-            if now - bridge.seen_at > self._silent_after:
-                self.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
-                bridge.silent = True
-            elif not bridge.healthy:
-                self.failed(bridge.jid, "it says it isn't healthy", now)
-                events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))
-            elif bridge.failed_at is not None and now - bridge.failed_at >= self._reset_after:
+            if bridge.failed_at is not None and self.is_operational(bridge, now):
                 bridge.failed_at = None
                 events.append(PoolEvent("usable", bridge.jid, "it can be used again"))
         return events
@@ -212,6 +295,7 @@ class Bridges:
         if bridge is not None:
             bridge.failed_at = now
             bridge.failed_why = why
+            bridge.passed = False
 
     def owe(self, jid: str, meeting_id: str, now: float) -> None:
         """The conference couldn't be ended on the bridge."""
@@ -261,8 +345,12 @@ class Bridges:
     # --- what selection asks ---------------------------------------------------------------------------------
 
     def is_operational(self, bridge: Bridge, now: float) -> bool:
-        """Our own judgement (B-202, and B-204: without checks by IQ the time alone brings it back)."""
-        return bridge.failed_at is None or now - bridge.failed_at >= self._reset_after
+        """Our own judgement (B-202): after a failure both time and a passed check bring it back; B-204, time alone if
+        there are no checks."""
+        if bridge.unproven or bridge.jid in self.doubts:
+            return False
+        return bridge.failed_at is None or (now - bridge.failed_at >= self._reset_after
+                                            and (bridge.passed or not self._checked))
 
     def stress(self, bridge: Bridge, now: float) -> float:
         """Corrected stress (B-301)."""
@@ -280,6 +368,10 @@ class Bridges:
     def _why_not(self, bridge: Bridge, now: float, refused: Any) -> str:
         if bridge.jid in refused:
             return "it failed this conference too often within a minute"
+        if bridge.unproven:
+            return bridge.failed_why
+        if bridge.jid in self.doubts:
+            return "a participant lost its media on it, and it has been silent"
         if bridge.failed_at is not None:
             return "since %d s: %s" % (now - bridge.failed_at, bridge.failed_why)
         return ""

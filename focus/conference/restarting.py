@@ -27,6 +27,13 @@ def session_allowed(turn: Turn, participant: Participant) -> bool:
     return times is not None
 
 
+def doubt_bridge(turn: Turn, participant: Participant) -> None:
+    """The participant lost its media: if its bridge is silent too, it isn't used until it has answered (B-825)."""
+    session = bridge_session.session_of(turn, participant.endpoint)
+    if session is not None:
+        turn.around.bridges.doubt(session.bridge, turn.now)
+
+
 def _spend(turn: Turn, spent: Tuple[float, ...]) -> Optional[Tuple[float, ...]]:
     """The budget with one more request in it; None if that is one too many."""
     config = turn.around.config
@@ -77,6 +84,7 @@ def ice_failed(turn: Turn, participant: Participant, bridge_session_id: Optional
     if bridge_session_id != participant.bridge_session or not session_allowed(turn, participant):
         return  # a client that floods gets no more than one that asks politely (J-556)
     turn.log.warning("%s reports that ICE failed", participant.endpoint)
+    doubt_bridge(turn, participant)
     bridge_session.expire(turn, participant.endpoint)
     inviting.reinvite(turn, [participant.endpoint])
 

@@ -202,6 +202,8 @@ def session_terminate(turn: Turn, participant: Participant, iq: Any, request: An
     if bridge is not None and bridge.id != participant.bridge_session:
         turn.refuse(iq, restarting.OTHER_BRIDGE_SESSION)
         return
+    if restart:
+        restarting.doubt_bridge(turn, participant)
     inviting.end_for_good(turn, participant)
     if not restart:
         turn.result(iq)

@@ -37,6 +37,7 @@ def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
     fill("component_host", values["host"], "derived from host")
     fill("brewery_jid", "jvbbrewery@internal." + values["user_domain"], "derived from user_domain")
     fill("max_ssrc_groups_per_user", values["max_ssrcs_per_user"], "derived from max_ssrcs_per_user")
+    fill("health_checks_retry_delay", values["health_checks_interval"] / 2, "derived from health_checks_interval")
     _journal(values, origins, fill)
     for name in BY_NAME:
         fill(name, None, "default")

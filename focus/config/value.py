@@ -52,6 +52,11 @@ class Config:
     brewery_jid: str
     health_checks_enabled: bool
     health_checks_interval: float
+    health_checks_retry_delay: float
+    health_checks_silence: float
+    """0: silence moves nobody."""
+    health_checks_majority_wait: float
+    health_checks_use_presence: bool
     health_checks_presence_timeout: float
     no_bridge_grace: float
     initial_timeout: float

@@ -18,11 +18,6 @@ from focus.demo.stack import Stack
 
 WITHIN = 8.0
 """Seconds from the death of a bridge until everybody sees everybody again."""
-SILENCE = 12.0
-"""Seconds without statistics after which the focus chooses a bridge no more; this one publishes every 5 s."""
-SILENT_WITHIN = 30.0
-"""The same as WITHIN for one that hangs with its connections open: the clients' ICE fails, after some 20 s, and they
-ask for another session, which must not be on the silent bridge."""
 
 
 def log_of(stack: Stack, name: str) -> str:
@@ -37,15 +32,16 @@ def call_moved(meeting: Meeting, to: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    "how, within", [(signal.SIGKILL, WITHIN), (signal.SIGSTOP, SILENT_WITHIN)], ids=["killed", "hangs"]
-)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hangs"])
 def test_all_see_each_other_again_after_their_bridge_died(
-    tmp_path: Path, browser: Browser, how: signal.Signals, within: float
+    tmp_path: Path, browser: Browser, how: signal.Signals
 ) -> None:
-    """Three browsers, two bridges, the one with the call dies or hangs: pictures again in time, without a reload."""
-    settings = {"JICOFO_HEALTH_CHECKS_PRESENCE_TIMEOUT": "%d s" % SILENCE, "JICOFO_HEALTH_CHECKS_INTERVAL": "1 s"}
-    with Stack(tmp_path / "stack", log_level="FINE", bridges=2, focus_settings=settings) as stack:
+    """B-410: three browsers, two bridges, the one with the call dies or hangs: pictures again in time, no reload.
+
+    One that is killed leaves the brewery at once here; one that hangs is as one that is killed and whose stream the
+    server keeps for resumption.
+    """
+    with Stack(tmp_path / "stack", log_level="FINE", bridges=2) as stack:
         meeting = Meeting(stack, browser, "killed", query={"height": 360, "picture": "canvas"})
         try:
             meeting.join(["Ada", "Bo", "Cleo"])
@@ -59,7 +55,7 @@ def test_all_see_each_other_again_after_their_bridge_died(
             assert len(meeting.check()) == 6
             seconds = time.monotonic() - died
             print("%.1f s from the death of the bridge until each saw and heard each again" % seconds)
-            assert seconds < within
+            assert seconds < WITHIN
             # nobody left the room for it
             assert {name: tab.state()["myId"] for name, tab in meeting.tabs.items()} == ids
         except BaseException:

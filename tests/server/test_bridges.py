@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Dict, List, Tuple
 
 import pytest
@@ -353,17 +354,58 @@ def test_a_bridge_in_graceful_shutdown_keeps_its_calls(stage: Stage) -> None:
 
 
 def test_a_bridge_that_says_it_is_ill(stage: Stage) -> None:
-    """B-430, B-804: moved; logged once."""
+    """B-404, B-803, B-433: its answer counts, what it publishes of its health doesn't; moved; logged once."""
+    first, second = pair(stage)
+    known(stage, first, second)
+    first.publish(healthy="false")
+    clients, _ = call(stage)
+    stage.wait_call(*clients)
+    first.script("health", "error", condition="internal-server-error", times=99)
+    moved(stage, clients, second)
+    asked = first.health_checks
+    stage.wait(lambda: first.health_checks > asked + 2, "asked on")
+    lines = [line for line in log_lines(stage.log(), "WARNING") if "Health check failed" in line]
+    assert len(lines) == 1 and first.jid in lines[0]
+
+
+def test_a_bridge_that_falls_silent_in_a_call(stage: Stage) -> None:
+    """B-410, B-820: nothing closes, nothing leaves; all are on the other within 8 s, the silent one isn't waited for."""
+    first, second = pair(stage)
+    known(stage, first, second)
+    clients, _ = call(stage, 3)
+    stage.wait_call(*clients)
+    asked = len(first.requests)
+    first.vanish()
+    silent_at = time.monotonic()
+    moved(stage, clients, second)
+    assert 3 < clients[0].sessions[1].offered_at - silent_at < 6
+    assert time.monotonic() - silent_at < 8
+    first.model.conferences.clear()
+    assert len(first.requests) == asked and "nothing was heard of it for" in stage.log()
+
+
+def test_a_bridge_restarted_under_its_name(stage: Stage) -> None:
+    """B-411: its calls move at once; it is used again when the server has given up the connection of the dead one."""
     first, second = pair(stage)
     known(stage, first, second)
     clients, _ = call(stage)
     stage.wait_call(*clients)
-    first.publish(healthy="false")
+    first.vanish()
+    anew = stage.bridge(nickname=first.nickname)
+    came_at = time.monotonic()
     moved(stage, clients, second)
-    stage.loop.run_for(1.5)
-    lines = [line for line in log_lines(stage.log(), "WARNING") if "Health check failed" in line]
-    assert len(lines) == 1 and first.jid in lines[0]
-    assert not any("health" in kind for request in first.requests for kind in request.kinds)
+    assert clients[0].sessions[1].offered_at - came_at < 3
+    first.model.conferences.clear()
+    stage.wait_log("%s was restarted under the same name" % first.jid)
+    others, _ = call(stage)
+    stage.wait_call(*others)
+    assert all(second.endpoint(client.endpoint) is not None for client in others)  # though the other has less load
+    assert not anew.requests
+    first.close()
+    stage.wait_log("The bridge can be used again: %s" % first.jid, 15)
+    more, _ = call(stage)
+    stage.wait_call(*more)
+    assert all(anew.endpoint(client.endpoint) is not None for client in more)
 
 
 def test_a_draining_bridge_takes_nothing_new(stage: Stage) -> None:

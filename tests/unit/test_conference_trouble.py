@@ -324,8 +324,7 @@ class TestBrewery:
         self.bridges.heard(BRIDGE, Stats(stress_level=0.1, drain=False), None, 0.0)
         brewery = Brewery("jvbbrewery@internal.auth.meet.example", self.bridges, lambda: self.now,
                           lambda row, done: self.joins.append(done), self.told.append,
-                          lambda: "lane%d" % len(self.joins), lambda answered: answered(True),
-                          lambda bridge, meeting_id: None)
+                          lambda: "lane%d" % len(self.joins), lambda bridge, meeting_id: None)
         brewery.connected(resumed=False)
         return brewery
 
@@ -347,21 +346,16 @@ class TestBrewery:
         """DESIGN, "Coming back": a bridge's last sign of life is now."""
         brewery = self.brewery()
         self.now = 100.0
-        brewery.check()
-        brewery.connected(resumed=False)
         brewery._standing.present = (BRIDGE,)
         self.joins[-1](JOINED)
-        brewery.check()
-        assert self.bridges.candidates(self.now)[0].operational
+        assert [self.bridges.heard_at(bridge) for bridge in self.bridges] == [100.0]
 
     def test_a_refused_entry_is_tried_again(self, caplog):
         """S-111, U-18"""
         brewery = self.brewery()
         self.joins[0](JoinOutcome(error="not-allowed"))
         assert "Failed to create room: jvbbrewery@" in caplog.text
-        self.now = 15.1
-        brewery.check()
-        assert len(self.joins) == 2
+        assert brewery.retry_at == 15.0
 
 
 def test_a_limit_needs_no_answer_twice():

@@ -435,7 +435,7 @@ class World:
             if round_ % 3 == 0:
                 for jid in self.bridges:
                     self.usable(jid)
-                for event in self.scene.bridges.check(self.scene.now):
+                for event in self.scene.bridges.recovered(self.scene.now):
                     self.mail.append(messages.BridgeUsable(event.bridge))
             self.pass_time(5.0 if self.stormy else 0.5)
         state = self.scene.state

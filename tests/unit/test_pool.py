@@ -11,7 +11,7 @@ WORDS = dict(stress_level=0.1, drain=False, version="2.3")
 
 def pool(**more):
     bridges = Bridges()
-    bridges.heard(BRIDGE, Stats(**dict(WORDS, **more)), "jvb@auth.meet.example/A", 0.0)
+    bridges.heard(BRIDGE, Stats(**dict(WORDS, **more)), ["jvb@auth.meet.example/A"], 0.0)
     return bridges
 
 
@@ -36,24 +36,6 @@ class TestOperational:
         bridges = pool()
         bridges.failed(BRIDGE, "no answer", 5.0)
         assert candidate(bridges, 45.0).why_not == "since 40 s: no answer"
-
-    def test_unhealthy_is_lost_and_comes_back(self):
-        """B-430, B-434, U-19"""
-        bridges = pool(healthy=False)
-        assert [e.kind for e in bridges.check(10.0)] == ["lost"]
-        bridges.heard(BRIDGE, Stats(healthy=True), None, 40.0)
-        assert [e.kind for e in bridges.check(69.0)] == []
-        assert [e.kind for e in bridges.check(70.0)] == ["usable"]
-
-    def test_silence(self):
-        """B-430, B-411: statistics that stand still are no sign of life."""
-        bridges = pool(current_timestamp="10:00:00")
-        bridges.heard(BRIDGE, Stats(current_timestamp="10:00:00"), None, 40.0)
-        assert not bridges.check(46.0) and not candidate(bridges, 46.0).operational
-        bridges = pool(current_timestamp="10:00:00")
-        bridges.heard(BRIDGE, Stats(current_timestamp="10:00:05"), None, 40.0)
-        bridges.check(46.0)
-        assert candidate(bridges, 46.0).operational
 
 
 class TestStats:
@@ -93,13 +75,30 @@ class TestStats:
         bridges.heard(BRIDGE, Stats(version=version, release=release), None, 0.0)
         assert candidate(bridges).version == full
 
-    @pytest.mark.parametrize("change, real_jid", [
-        (dict(version="2.4"), "jvb@auth.meet.example/A"), (dict(), "jvb@auth.meet.example/B")])
-    def test_another_process_under_the_same_name(self, change, real_jid):
-        """B-210: removed and added."""
+    @pytest.mark.parametrize("change, real_jids", [
+        (dict(version="2.4"), ["jvb@auth.meet.example/A"]),
+        (dict(relay_id="r2"), ["jvb@auth.meet.example/A"]),
+        (dict(), ["jvb@auth.meet.example/B"]),
+        (dict(), ["jvb@auth.meet.example/A", "jvb@auth.meet.example/B"]),
+        (dict(), ["jvb@auth.meet.example/B", "jvb@auth.meet.example/A"])])
+    def test_another_process_under_the_same_name(self, change, real_jids):
+        """B-210, B-411: removed and added, and not used for a while."""
+        bridges = pool(relay_id="r1")
+        events = bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), real_jids, 1.0)
+        assert [e.kind for e in events] == ["lost"] and not candidate(bridges, 1.0).operational
+        assert not bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), real_jids, 6.0)
+
+    def test_the_old_one_of_two_goes(self):
+        """B-411: when the server has given the old connection up, the new process is no newer."""
         bridges = pool()
-        events = bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), real_jid, 1.0)
-        assert [e.kind for e in events] == ["lost", "usable"]
+        assert bridges.heard(BRIDGE, Stats(**WORDS), ["jvb@auth.meet.example/A", "jvb@auth.meet.example/B"], 1.0)
+        assert not bridges.heard(BRIDGE, Stats(**WORDS), ["jvb@auth.meet.example/B"], 2.0)
+
+    def test_not_shutting_down_any_more(self):
+        """T-5"""
+        bridges = pool(shutting_down=True)
+        assert [e.kind for e in bridges.heard(BRIDGE, Stats(**WORDS, shutting_down=False), None, 1.0)] == ["lost"]
+        assert not candidate(bridges).shutting_down
 
 
 class TestStress:
@@ -144,6 +143,6 @@ class TestMembership:
     def test_leaks_nothing(self):
         bridges = Bridges()
         for round_number in range(300):
-            bridges.heard(BRIDGE, Stats(**WORDS), "jvb@a/%d" % round_number, float(round_number))
+            bridges.heard(BRIDGE, Stats(**WORDS), ["jvb@a/%d" % round_number], float(round_number))
             bridges.gone(BRIDGE, "left")
         assert not len(bridges)

@@ -1,0 +1,120 @@
+"""Asking the bridges how they are, and telling conferences what came of it. The rules are in ``health``.
+
+Runs in the ticker, like the brewery: it is woken, sends, and is told answers; it never waits.
+"""
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, List, Optional, Set
+
+from focus.bridge.health import Health, Question, Rules
+from focus.bridge.pool import Bridges, PoolEvent
+
+LOG = logging.getLogger(__name__)
+
+
+def health_rules(config: Any) -> Optional[Rules]:
+    """The rules of a ``focus.config.Config``; None: there are no checks."""
+    if not config.health_checks_enabled:
+        return None
+    return Rules(config.health_checks_interval, config.health_checks_retry_delay, config.reply_timeout,
+                 config.health_checks_silence, config.health_checks_majority_wait,
+                 config.health_checks_use_presence, config.health_checks_presence_timeout)
+
+
+def doubt_after(rules: Optional[Rules]) -> float:
+    """Seconds of silence after which a bridge is doubtful when a participant has lost its media on it (B-825)."""
+    return rules.silence / 2 if rules is not None and rules.silence else 10.0
+
+
+class Checker:
+    """Keeps the checks of all bridges going.
+
+    Args:
+        bridges: the pool.
+        rules: None: there are no checks.
+        now: monotonic seconds.
+        ask: ``ask(bridge, seconds, answered)``: send it a health check; ``answered`` is told the answer, or None.
+        ask_server: pings our own server, and tells whether it answered quickly.
+        tell: told what conferences have to hear.
+    """
+
+    def __init__(self, bridges: Bridges, rules: Optional[Rules], now: Callable[[], float],
+                 ask: Callable[[str, float, Callable[[Optional[Any]], None]], None],
+                 ask_server: Callable[[Callable[[bool], None]], None], tell: Callable[[PoolEvent], None]) -> None:
+        self._bridges = bridges
+        self._health = Health(rules, bridges) if rules is not None else None
+        self._now = now
+        self._ask = ask
+        self._ask_server = ask_server
+        self._tell = tell
+        self._due = float("-inf")
+        self._presences_at = float("-inf")
+        self._asking_server = False
+        self._failing: Set[str] = set()
+
+    @property
+    def due(self) -> float:
+        """Monotonic seconds at which ``tick`` is to be called."""
+        return float("-inf") if self._bridges.probe_wanted else self._due
+
+    def connected(self) -> None:
+        """The stream is up; nobody is judged by what we couldn't hear (DESIGN, "Coming back")."""
+        self._bridges.heard_again(self._now())
+        self._asking_server = False
+
+    def tick(self) -> None:
+        """The time has come: ask, and judge."""
+        now = self._now()
+        self._bridges.probe_wanted = False
+        self._publish(self._bridges.recovered(now))
+        health = self._health
+        if health is None:
+            self._due = now + Rules().interval
+            return
+        self._publish(health.settle_doubts())
+        for question in health.tick(now):
+            self._ask(question.bridge, health.rules.reply_timeout, self._answer_to(health, question))
+        if not health.suspects(now):
+            self._check_presences(health, now)
+        elif not self._asking_server:
+            self._asking_server = True
+            self._ask_server(self._server_answered)  # streams are ordered: what it has of them comes before its answer
+        self._note_failures()
+        self._due = health.due(now)
+
+    def _answer_to(self, health: Health, question: Question) -> Callable[[Optional[Any]], None]:
+        def answered(iq: Optional[Any]) -> None:
+            self._publish(health.answered(question, iq, self._now()) + health.settle_doubts())
+            self._note_failures()
+
+        return answered
+
+    def _server_answered(self, quickly: bool) -> None:
+        """Nobody is called silent while our own server is, nor at once after that (U-47)."""
+        self._asking_server = False
+        if not quickly or self._health is None:
+            self._bridges.heard_again(self._now())
+            return
+        now = self._now()
+        self._publish(self._health.judge(now))
+        self._check_presences(self._health, now)
+        self._note_failures()
+
+    def _check_presences(self, health: Health, now: float) -> None:
+        if health.rules.use_presence and now >= self._presences_at:
+            self._presences_at = now + health.rules.interval
+            self._publish(health.check_presences(now))
+
+    def _note_failures(self) -> None:
+        """One line for each bridge that has begun to fail."""
+        failing = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}
+        for jid in failing.keys() - self._failing:
+            LOG.warning("Health check failed for: %s: %s", jid, failing[jid])
+        self._failing = set(failing)
+
+    def _publish(self, events: List[PoolEvent]) -> None:
+        for event in events:
+            if event.kind == "usable":
+                LOG.info("The bridge can be used again: %s: %s", event.bridge, event.reason)
+            self._tell(event)

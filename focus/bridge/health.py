@@ -1,0 +1,261 @@
+"""Whether bridges are alive and well: whom to ask when, and what follows from answers and from silence (B-4xx).
+
+Pure: it is told the time, what was answered and who was heard, and says whom to ask and what happened. It keeps
+nothing that has to outlive the process: after a restart the last sign of life of every bridge is now.
+
+Two rules stand side by side. The ordinary check asks every bridge every ``interval`` and judges by its answer, or by
+what it publishes; a bridge that doesn't answer gets no new endpoints, but its conferences stay (B-404, B-405, B-430).
+A bridge that carries conferences is asked far more often, and one that is silent in everything is dead: its
+conferences leave (B-410).
+"""
+from __future__ import annotations
+
+import zlib
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from focus.bridge.pool import Bridge, Bridges, PoolEvent
+
+QUESTIONS = 3
+"""So many questions are asked of a busy bridge in the time after which its silence means that it is dead."""
+PROBE = 3.0
+"""Seconds a bridge that is in doubt has to answer (B-825)."""
+LONGEST_WAIT = 2.0
+"""Seconds after which a bridge that has begun to carry conferences is noticed."""
+
+
+class Rules(NamedTuple):
+    """How bridges are judged; all times in seconds."""
+
+    interval: float = 10.0
+    retry_delay: float = 5.0
+    """Until an unanswered check is repeated once; 0: it isn't."""
+    reply_timeout: float = 15.0
+    silence: float = 5.0
+    """A busy bridge that is silent in everything for so long is dead; 0: silence moves nothing (B-405). It is noticed
+    within this time after its death; a second less than B-410 has leaves the participants 3 s to be back within 8."""
+    majority_wait: float = 6.0
+    """So much longer if more than half of the busy ones are silent."""
+    use_presence: bool = False
+    presence_timeout: float = 45.0
+
+    @property
+    def often(self) -> float:
+        """Between two questions to a busy bridge, and until one of them counts as unanswered."""
+        return self.silence / QUESTIONS if self.silence else self.interval
+
+
+class Question(NamedTuple):
+    """A health check to be sent."""
+
+    bridge: str
+    number: int
+    """To be given back with the answer."""
+
+
+class _Watch:
+    """What is known of one bridge's checks."""
+
+    __slots__ = ("asked", "dead_at", "next_at", "number", "often", "timeouts", "waiting")
+
+    def __init__(self, next_at: float) -> None:
+        self.next_at = next_at
+        self.asked: Tuple[float, ...] = ()
+        """When questions were asked since the last sign of life; the last few."""
+        self.number = 0
+        self.waiting = False
+        """For the answer to an ordinary check."""
+        self.timeouts = 0
+        """Ordinary checks in a row without an answer."""
+        self.often = False
+        self.dead_at = float("-inf")
+        """When it was called dead."""
+
+
+class Health:
+    """Checks of all bridges of a pool.
+
+    Args:
+        rules: see there.
+        bridges: the pool; its marks are set, and what conferences have to hear is returned.
+    """
+
+    def __init__(self, rules: Rules, bridges: Bridges) -> None:
+        self.rules = rules
+        self._bridges = bridges
+        self._watches: Dict[str, _Watch] = {}
+
+    # --- asking ----------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> List[Question]:
+        """Whom to ask now."""
+        for jid in [jid for jid in self._watches if self._bridges.get(jid) is None]:
+            del self._watches[jid]
+        return [self._ask(bridge.jid, watch, now) for bridge, watch in self._pairs(now) if self._is_due(
+                bridge, watch, now)]
+
+    def _pairs(self, now: float) -> List[Tuple[Bridge, _Watch]]:
+        pairs = []
+        for bridge in self._bridges:
+            watch = self._watches.get(bridge.jid)
+            if watch is None:
+                watch = self._watches[bridge.jid] = _Watch(now + self.rules.interval * _offset(bridge.jid))
+            pairs.append((bridge, watch))
+        return pairs
+
+    def _is_due(self, bridge: Bridge, watch: _Watch, now: float) -> bool:
+        often = self._is_asked_often(bridge)
+        if often and not watch.often:
+            watch.next_at = now
+        watch.often = often
+        if not often and (watch.waiting or self.rules.use_presence):
+            return False
+        return watch.next_at <= now
+
+    def _is_asked_often(self, bridge: Bridge) -> bool:
+        return ((bool(self.rules.silence) and bridge.conferences > 0) or bridge.unproven
+                or bridge.jid in self._bridges.doubts)
+
+    def _ask(self, jid: str, watch: _Watch, now: float) -> Question:
+        watch.number += 1
+        watch.waiting = True
+        watch.asked = (*watch.asked[-7:], now)
+        watch.next_at = now + (min(self.rules.often, self.rules.interval) if watch.often else self.rules.interval)
+        return Question(jid, watch.number)
+
+    def due(self, now: float) -> float:
+        """When ``tick`` and ``suspects`` are to be called next, in seconds of the same clock."""
+        rules = self.rules
+        when = now + (min(LONGEST_WAIT, rules.interval) if rules.silence else rules.interval)
+        for bridge in self._bridges:
+            watch = self._watches.get(bridge.jid)
+            if watch is None:
+                continue
+            if watch.often or not (watch.waiting or rules.use_presence):
+                when = min(when, watch.next_at)
+            if watch.often and rules.silence:
+                dead_at = self._bridges.heard_at(bridge) + rules.silence
+                when = min(when, dead_at if dead_at > now else when)
+        for since in self._bridges.doubts.values():
+            when = min(when, since + PROBE if since + PROBE > now else when)
+        return max(when, now)
+
+    # --- what comes back -------------------------------------------------------------------------------------
+
+    def answered(self, question: Question, iq: Optional[Any], now: float) -> List[PoolEvent]:
+        """The answer to a question, None when there is none: the table of B-404, with the R of B-408.
+
+        Returns what conferences have to hear.
+        """
+        watch = self._watches.get(question.bridge)
+        bridge = self._bridges.get(question.bridge)
+        if watch is None or bridge is None:
+            return []  # it is gone
+        if question.number == watch.number:
+            watch.waiting = False
+        if iq is None:
+            self._unanswered(bridge, watch, now)
+            return []
+        watch.timeouts = 0
+        if not watch.often:
+            watch.next_at = now + self.rules.interval
+        if iq.type == "result":
+            return self._bridges.passed(bridge.jid, now, proves=True, counts=not self.rules.use_presence)
+        if self.rules.use_presence or iq.error.condition == "not-acceptable":
+            return []  # the latter: it is us who aren't in the brewery
+        why = "its health check was answered %s%s" % (iq.error.condition, ": " + iq.error.text if iq.error.text else "")
+        self._bridges.failed(bridge.jid, why, now)
+        if iq.error.condition in ("internal-server-error", "service-unavailable"):
+            return [PoolEvent("lost", bridge.jid, why)]
+        return []
+
+    def _unanswered(self, bridge: Bridge, watch: _Watch, now: float) -> None:
+        """B-404: asked once more after a while, then called not operational; its conferences stay."""
+        if self.rules.use_presence or self._bridges.answered_at(bridge) > now - self.rules.reply_timeout:
+            return
+        watch.timeouts += 1
+        if self.rules.retry_delay and watch.timeouts == 1:
+            pause = self.rules.retry_delay
+        else:
+            self._bridges.failed(bridge.jid, "it doesn't answer health checks", now)
+            pause = self.rules.interval
+        if not watch.often:
+            watch.next_at = now + pause
+
+    # --- silence ---------------------------------------------------------------------------------------------
+
+    def suspects(self, now: float) -> bool:
+        """Whether some bridge seems dead or has published nothing for too long: see ``judge``."""
+        return bool(self._silent(now)) or any(now - since >= PROBE for since in self._bridges.doubts.values()) or (
+            self.rules.use_presence and any(self._is_overdue(bridge, now) for bridge in self._bridges))
+
+    def _silent(self, now: float) -> List[Bridge]:
+        """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
+        rules, found = self.rules, []
+        if not rules.silence:
+            return []
+        for bridge in self._bridges:
+            watch = self._watches.get(bridge.jid)
+            heard = self._bridges.heard_at(bridge)
+            if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard):
+                continue
+            if sum(1 for at in watch.asked if at > heard and now - at >= rules.often) >= 2:
+                found.append(bridge)
+        return found
+
+    def judge(self, now: float) -> List[PoolEvent]:
+        """Our own server has just answered quickly, so who is silent is dead (B-410, U-47).
+
+        When more than half of the busy bridges, and more than one, are silent together, the fault may be elsewhere:
+        then each has ``majority_wait`` longer.
+        """
+        silent = self._silent(now)
+        busy = sum(1 for bridge in self._bridges if bridge.conferences)
+        limit = self.rules.silence
+        if len(silent) > 1 and 2 * len(silent) > busy:
+            limit += self.rules.majority_wait
+        events = []
+        for bridge in silent:
+            quiet = now - self._bridges.heard_at(bridge)
+            if quiet >= limit:
+                self._watches[bridge.jid].dead_at = now
+                why = "nothing was heard of it for %.1f s, two questions included" % quiet
+                self._bridges.failed(bridge.jid, why, now)
+                events.append(PoolEvent("lost", bridge.jid, why))
+        for jid, since in list(self._bridges.doubts.items()):
+            if now - since >= PROBE:
+                self._bridges.trust(jid)
+                self._bridges.failed(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
+        return events
+
+    def settle_doubts(self) -> List[PoolEvent]:
+        """Bridges in doubt that were heard since are trusted again (B-825)."""
+        events = []
+        for jid, since in list(self._bridges.doubts.items()):
+            bridge = self._bridges.get(jid)
+            if bridge is None or self._bridges.heard_at(bridge) > since:
+                self._bridges.trust(jid)
+                events.append(PoolEvent("usable", jid, "it has answered"))
+        return events
+
+    # --- what they publish -----------------------------------------------------------------------------------
+
+    def _is_overdue(self, bridge: Bridge, now: float) -> bool:
+        return now - bridge.seen_at > self.rules.presence_timeout
+
+    def check_presences(self, now: float) -> List[PoolEvent]:
+        """Health by presence (B-430), every ``interval``; our own server has answered if one is overdue."""
+        events: List[PoolEvent] = []
+        for bridge in self._bridges:
+            if self._is_overdue(bridge, now):
+                self._bridges.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
+            elif not bridge.healthy:
+                self._bridges.failed(bridge.jid, "it says it isn't healthy", now)
+                events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))
+            else:
+                events += self._bridges.passed(bridge.jid, now)
+        return events
+
+
+def _offset(jid: str) -> float:
+    """Spreads the checks of many bridges over the interval (B-407)."""
+    return (zlib.crc32(jid.encode("utf-8")) & 0xffff) / 65536.0
