@@ -369,7 +369,7 @@ def test_a_bridge_that_says_it_is_ill(stage: Stage) -> None:
 
 
 def test_a_bridge_that_falls_silent_in_a_call(stage: Stage) -> None:
-    """B-410, B-820: nothing closes, nothing leaves; all are on the other within 8 s, the silent one isn't waited for."""
+    """B-410, B-820: nothing closes, nothing leaves; all are on the other within 8 s, and it isn't waited for."""
     first, second = pair(stage)
     known(stage, first, second)
     clients, _ = call(stage, 3)
