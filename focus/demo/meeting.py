@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from focus.demo import timeline
-from focus.demo.browser import Browser, Flow, Tab
+from focus.demo.browser import Browser, Flow, Tab, Waited
 from focus.demo.stack import Stack
 
 NAMES = ("Ada", "Bo", "Cleo", "Dan", "Eve", "Finn")
@@ -75,6 +76,18 @@ class Meeting:
     def check(self) -> List[Seen]:
         """Wait until each one newly receives sound and pictures of each other one. Raises Waited."""
         return [self.check_pair(who, whom) for who, whom in self.pairs()]
+
+    def wait_all(self) -> None:
+        """As ``check``, but looking at all of them in turn again and again: for how long it takes. Raises Waited."""
+        before = {name: tab.state() for name, tab in self.tabs.items()}
+        left = self.pairs()
+        deadline = time.monotonic() + self._seconds
+        while left:
+            if time.monotonic() > deadline:
+                raise Waited("no sound or moving pictures: %s" % ", ".join("%s of %s" % pair for pair in left))
+            now = {name: self.tabs[name].state() for name in {who for who, _ in left}}
+            flows = {(who, whom): Flow.between(before[who], now[who], self.ids[whom]) for who, whom in left}
+            left = [pair for pair in left if not (flows[pair].seen and flows[pair].heard)]
 
     def check_pair(self, who: str, whom: str) -> Seen:
         """Wait until pictures are decoded and sound arrives from one at the other. Raises Waited."""

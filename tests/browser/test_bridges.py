@@ -52,7 +52,7 @@ def test_all_see_each_other_again_after_their_bridge_died(
             os.kill(stack.supervisor.pid_of(killed), how)
             died = time.monotonic()
             call_moved(meeting, other)
-            assert len(meeting.check()) == 6
+            meeting.wait_all()
             seconds = time.monotonic() - died
             print("%.1f s from the death of the bridge until each saw and heard each again" % seconds)
             assert seconds < WITHIN

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+from typing import Any, List
 
 import pytest
 
@@ -39,7 +40,7 @@ def play(scene: Scene, answer, fails) -> collections.Counter:
     Returns how many requests of each kind were made of bridges; one without an answer ends after 15 s.
     """
     asked: collections.Counter = collections.Counter()
-    late = []
+    late: List[Any] = []
     end = scene.now + 60 * MINUTES
     while scene.now < end and not scene.ended:
         mail = [message for at, message in late if at <= scene.now]
