@@ -12,11 +12,11 @@ from gevent.event import Event
 
 from focus import __version__, log
 from focus.bridge.brewery import Brewery
-from focus.bridge.checking import Checker, doubt_after, health_rules
+from focus.bridge.checking import Checker, Place, doubt_after, health_rules
 from focus.bridge.pool import Bridges
 from focus.caution import Caution
 from focus.clock import Clock
-from focus.conference.state import Request
+from focus.conference.state import NICK, Request
 from focus.conference.turn import Surroundings
 from focus.connections import connections, make_client
 from focus.continuity import Continuity
@@ -109,8 +109,8 @@ class Service:
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
                                self.conferences.bridge_event, ids, self._expire_conference)
-        self.checker = Checker(self.bridges, rules, now, self._ask_health, self._ask_server,
-                               self.conferences.bridge_event)
+        self.checker = Checker(self.bridges, rules, now, self._ask_health, self._ask_place,
+                               self.brewery.lost, self.conferences.bridge_event)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
@@ -270,6 +270,9 @@ class Service:
             self.checker.tick()
         if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
             self.brewery.enter()
+        absent_until = self.brewery.absent_until
+        if absent_until is not None and absent_until <= now and self._up:
+            self.brewery.check_absent()
         if self._prove_at is not None and now >= self._prove_at:
             self._prove_at = None
             self.keeper.prove()
@@ -288,12 +291,18 @@ class Service:
                 self.requests.expect(name, request, self._config.domain, self._pinged(connection))
                 self._send(name, write_iq("get", request, self._config.domain, write_ping(), sender))
 
-    def _ask_server(self, answered: Callable[[bool], None]) -> None:
-        """Ping our own server; tell whether it answered within a second."""
-        request, sent = self._new_id(), self._now()
-        self.requests.expect(CLIENT, request, self._config.login_domain,
-                             lambda _, iq: answered(iq is not None and self._now() - sent <= QUICK))
-        self._send(CLIENT, write_iq("get", request, self._config.login_domain, write_ping()))
+    def _ask_place(self, answered: Callable[[Place], None]) -> None:
+        """Ping ourselves over the brewery: whether we are in it, and whether our server isn't behind (XEP-0410)."""
+        request, sent, to = self._new_id(), self._now(), "%s/%s" % (self.brewery.room, NICK)
+
+        def deliver(_: str, iq: Optional[Any]) -> None:
+            if iq is None or self._now() - sent > QUICK:
+                answered(Place.SLOW)
+            else:
+                answered(Place.INSIDE if iq.type == "result" else Place.OUTSIDE)
+
+        self.requests.expect(CLIENT, request, to, deliver)
+        self._send(CLIENT, write_iq("get", request, to, write_ping()))
 
     def _ask_health(self, bridge: str, seconds: float, answered: Callable[[Optional[Any]], None]) -> None:
         """Send a bridge a health check (B-403); tell the answer, None if there is none in so many seconds."""
@@ -324,7 +333,8 @@ class Service:
         times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(),
                                         self.checker.due if self._up and self.brewery.inside else None,
                                         self._next_ping, self._prove_at, self._continuity.wake_at,
-                                        self.brewery.retry_at if self._up else None]
+                                        self.brewery.retry_at if self._up else None,
+                                        self.brewery.absent_until if self._up else None]
         self._clock.set(min(t for t in times if t is not None))
 
     # --- life ------------------------------------------------------------------------------------------------

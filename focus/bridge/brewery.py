@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Tuple
 
-from focus.bridge.pool import RESTARTED, Bridges, PoolEvent
+from focus.bridge.pool import ABSENT_FOR, RESTARTED, Bridge, Bridges, PoolEvent
 from focus.conference.state import NICK
 from focus.journal.lanes import LaneRow
 from focus.journal.rows import Row, Rows
@@ -86,11 +86,14 @@ class Brewery:
             self.standings[self.room] = Standing()
         for row in self.lanes.values():
             self._run(row, self._standing.entering)
+        self._bridges.inside = self.inside
+        if self.inside:
+            self._bridges.only(self._standing.present, self._now())
 
     def enter(self) -> None:
         """Go into the room, again if need be; the pool is kept meanwhile (B-112)."""
         standing = self._standing
-        standing.inside = False
+        standing.inside = self._bridges.inside = False
         standing.retry_at = None
         standing.present = ()
         standing.attempts += 1
@@ -122,11 +125,30 @@ class Brewery:
                       outcome.text, RETRY)
             standing.retry_at = self._now() + RETRY
             return
-        standing.inside = True
+        standing.inside = self._bridges.inside = True
         self.error = ""
         self._bridges.heard_again(self._now())
-        self._publish(self._bridges.only(standing.present, "it isn't in the brewery any more"))
-        LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges))
+        self._bridges.only(standing.present, self._now())
+        LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges) - len(self._bridges.absent))
+        self._publish([PoolEvent("known", bridge.jid, "we are in the brewery again") for bridge in self._bridges])
+
+    def lost(self) -> None:
+        """The room doesn't know us any more, and nobody has told us: its component was restarted, for instance."""
+        if self.inside:
+            LOG.warning("The brewery %s has lost the focus; it goes back in", self.room)
+            self.enter()
+
+    def check_absent(self) -> None:
+        """To be called at ``absent_until``."""
+        for event in self._bridges.overdue(self._now()):
+            LOG.warning("Lost a bridge: %s", event.bridge)
+            self._publish([event])
+
+    @property
+    def absent_until(self) -> Optional[float]:
+        """Monotonic seconds at which a bridge that hasn't come back is given up."""
+        absent = self._bridges.absent
+        return min(absent.values()) + ABSENT_FOR if absent and self.inside else None
 
     def presence(self, stanza: Any) -> None:
         """A presence from the room."""
@@ -154,6 +176,8 @@ class Brewery:
             return
         fresh = self._bridges.get(stanza.from_) is None
         real_jids = [item.jid for item in stanza.muc.items if item.jid is not None]
+        before = _announced(self._bridges.get(stanza.from_))
+        was_absent = stanza.from_ in self._bridges.absent
         events = self._bridges.heard(stanza.from_, stats, real_jids, self._now())
         restarted = bool(events) and events[0].reason == RESTARTED
         if restarted:
@@ -166,8 +190,19 @@ class Brewery:
                 self._expire(stanza.from_, meeting_id)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)
+        elif _announced(self._bridges.get(stanza.from_)) != before:
+            LOG.info("%s says: drain=%s graceful_shutdown=%s shutting_down=%s", stanza.from_, stats.drain,
+                     stats.graceful_shutdown, stats.shutting_down)
+        if was_absent:
+            LOG.info("The bridge is in the brewery again: %s", stanza.from_)
+            events.append(PoolEvent("known", stanza.from_, "it is in the brewery again"))
         self._publish(events)
 
     def _publish(self, events: List[PoolEvent]) -> None:
         for event in events:
             self._tell(event)
+
+
+def _announced(bridge: Optional[Bridge]) -> Optional[Tuple[bool, bool, bool]]:
+    """What a bridge has said of its end."""
+    return (bridge.draining, bridge.graceful_shutdown, bridge.shutting_down) if bridge is not None else None

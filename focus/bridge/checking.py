@@ -5,12 +5,21 @@ Runs in the ticker, like the brewery: it is woken, sends, and is told answers; i
 from __future__ import annotations
 
 import logging
+from enum import Enum
 from typing import Any, Callable, List, Optional, Set
 
 from focus.bridge.health import Health, Question, Rules
 from focus.bridge.pool import Bridges, PoolEvent
 
 LOG = logging.getLogger(__name__)
+
+
+class Place(Enum):
+    """What came of asking for our own occupant in the brewery (XEP-0410)."""
+
+    INSIDE = "we are in it"
+    OUTSIDE = "it doesn't know us"
+    SLOW = "our server is behind, or silent"
 
 
 def health_rules(config: Any) -> Optional[Rules]:
@@ -35,22 +44,25 @@ class Checker:
         rules: None: there are no checks.
         now: monotonic seconds.
         ask: ``ask(bridge, seconds, answered)``: send it a health check; ``answered`` is told the answer, or None.
-        ask_server: pings our own server, and tells whether it answered quickly.
+        ask_place: asks the brewery whether we are in it, and tells what it said.
+        lost: told that we aren't.
         tell: told what conferences have to hear.
     """
 
     def __init__(self, bridges: Bridges, rules: Optional[Rules], now: Callable[[], float],
                  ask: Callable[[str, float, Callable[[Optional[Any]], None]], None],
-                 ask_server: Callable[[Callable[[bool], None]], None], tell: Callable[[PoolEvent], None]) -> None:
+                 ask_place: Callable[[Callable[[Place], None]], None], lost: Callable[[], None],
+                 tell: Callable[[PoolEvent], None]) -> None:
         self._bridges = bridges
         self._health = Health(rules, bridges) if rules is not None else None
         self._now = now
         self._ask = ask
-        self._ask_server = ask_server
+        self._ask_place = ask_place
+        self._lost = lost
         self._tell = tell
         self._due = float("-inf")
         self._presences_at = float("-inf")
-        self._asking_server = False
+        self._asking_place = False
         self._failing: Set[str] = set()
 
     @property
@@ -61,7 +73,9 @@ class Checker:
     def connected(self) -> None:
         """The stream is up; nobody is judged by what we couldn't hear (DESIGN, "Coming back")."""
         self._bridges.heard_again(self._now())
-        self._asking_server = False
+        self._asking_place = False
+        if self._health is not None:
+            self._health.excuse()
 
     def tick(self) -> None:
         """The time has come: ask, and judge."""
@@ -77,9 +91,9 @@ class Checker:
             self._ask(question.bridge, health.rules.reply_timeout, self._answer_to(health, question))
         if not health.suspects(now):
             self._check_presences(health, now)
-        elif not self._asking_server:
-            self._asking_server = True
-            self._ask_server(self._server_answered)  # streams are ordered: what it has of them comes before its answer
+        elif not self._asking_place:
+            self._asking_place = True
+            self._ask_place(self._place_known)  # streams are ordered: what the server has of them comes before that
         self._note_failures()
         self._due = health.due(now)
 
@@ -87,16 +101,23 @@ class Checker:
         def answered(iq: Optional[Any]) -> None:
             self._publish(health.answered(question, iq, self._now()) + health.settle_doubts())
             self._note_failures()
+            if health.suspects(self._now()):
+                self._due = self._now()
 
         return answered
 
-    def _server_answered(self, quickly: bool) -> None:
-        """Nobody is called silent while our own server is, nor at once after that (U-47)."""
-        self._asking_server = False
-        if not quickly or self._health is None:
-            self._bridges.heard_again(self._now())
+    def _place_known(self, place: Place) -> None:
+        """Nobody is called silent while our own server is, nor at once after that (U-47), nor while we are outside."""
+        self._asking_place = False
+        if self._health is None:
             return
         now = self._now()
+        if place is not Place.INSIDE:
+            self._bridges.heard_again(now)
+            self._health.excuse()
+            if place is Place.OUTSIDE:
+                self._lost()
+            return
         self._publish(self._health.judge(now))
         self._check_presences(self._health, now)
         self._note_failures()

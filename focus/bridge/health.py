@@ -55,7 +55,7 @@ class Question(NamedTuple):
 class _Watch:
     """What is known of one bridge's checks."""
 
-    __slots__ = ("asked", "dead_at", "next_at", "number", "often", "timeouts", "waiting")
+    __slots__ = ("asked", "dead_at", "next_at", "number", "often", "refusal", "timeouts", "waiting")
 
     def __init__(self, next_at: float) -> None:
         self.next_at = next_at
@@ -67,6 +67,8 @@ class _Watch:
         self.timeouts = 0
         """Ordinary checks in a row without an answer."""
         self.often = False
+        self.refusal = ""
+        """Condition by which its last check was answered, until it is known that this was no fault of ours."""
         self.dead_at = float("-inf")
         """When it was called dead."""
 
@@ -109,7 +111,7 @@ class Health:
         watch.often = often
         if not often and (watch.waiting or self.rules.use_presence):
             return False
-        return watch.next_at <= now
+        return watch.next_at <= now and self._bridges.is_reachable(bridge.jid)
 
     def _is_asked_often(self, bridge: Bridge) -> bool:
         return ((bool(self.rules.silence) and bridge.conferences > 0) or bridge.unproven
@@ -128,7 +130,7 @@ class Health:
         when = now + (min(LONGEST_WAIT, rules.interval) if rules.silence else rules.interval)
         for bridge in self._bridges:
             watch = self._watches.get(bridge.jid)
-            if watch is None:
+            if watch is None or not self._bridges.is_reachable(bridge.jid):
                 continue
             if watch.often or not (watch.waiting or rules.use_presence):
                 when = min(when, watch.next_at)
@@ -160,13 +162,16 @@ class Health:
             watch.next_at = now + self.rules.interval
         if iq.type == "result":
             return self._bridges.passed(bridge.jid, now, proves=True, counts=not self.rules.use_presence)
-        if self.rules.use_presence or iq.error.condition == "not-acceptable":
-            return []  # the latter: it is us who aren't in the brewery
-        why = "its health check was answered %s%s" % (iq.error.condition, ": " + iq.error.text if iq.error.text else "")
+        if iq.error.condition != "internal-server-error":
+            watch.refusal = iq.error.condition  # perhaps the room's, which doesn't know us any more (K-105)
+            return []
+        if self.rules.use_presence:
+            return []
+        return self._failed(bridge, "its health check was answered %s: %s" % (iq.error.condition, iq.error.text), now)
+
+    def _failed(self, bridge: Bridge, why: str, now: float) -> List[PoolEvent]:
         self._bridges.failed(bridge.jid, why, now)
-        if iq.error.condition in ("internal-server-error", "service-unavailable"):
-            return [PoolEvent("lost", bridge.jid, why)]
-        return []
+        return [PoolEvent("lost", bridge.jid, why)]
 
     def _unanswered(self, bridge: Bridge, watch: _Watch, now: float) -> None:
         """B-404: asked once more after a while, then called not operational; its conferences stay."""
@@ -185,8 +190,9 @@ class Health:
 
     def suspects(self, now: float) -> bool:
         """Whether some bridge seems dead or has published nothing for too long: see ``judge``."""
-        return bool(self._silent(now)) or any(now - since >= PROBE for since in self._bridges.doubts.values()) or (
-            self.rules.use_presence and any(self._is_overdue(bridge, now) for bridge in self._bridges))
+        return (bool(self._silent(now)) or any(watch.refusal for watch in self._watches.values())
+                or any(now - since >= PROBE for since in self._bridges.doubts.values())
+                or (self.rules.use_presence and any(self._is_overdue(bridge, now) for bridge in self._bridges)))
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
@@ -196,14 +202,15 @@ class Health:
         for bridge in self._bridges:
             watch = self._watches.get(bridge.jid)
             heard = self._bridges.heard_at(bridge)
-            if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard):
+            if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard
+                    or not self._bridges.is_reachable(bridge.jid)):
                 continue
             if sum(1 for at in watch.asked if at > heard and now - at >= rules.often) >= 2:
                 found.append(bridge)
         return found
 
     def judge(self, now: float) -> List[PoolEvent]:
-        """Our own server has just answered quickly, so who is silent is dead (B-410, U-47).
+        """Our own server has just answered quickly that we are in the brewery, so who is silent is dead (B-410, U-47).
 
         When more than half of the busy bridges, and more than one, are silent together, the fault may be elsewhere:
         then each has ``majority_wait`` longer.
@@ -219,13 +226,31 @@ class Health:
             if quiet >= limit:
                 self._watches[bridge.jid].dead_at = now
                 why = "nothing was heard of it for %.1f s, two questions included" % quiet
-                self._bridges.failed(bridge.jid, why, now)
-                events.append(PoolEvent("lost", bridge.jid, why))
+                events += self._failed(bridge, why, now)
+        events += self._judge_refusals(now)
         for jid, since in list(self._bridges.doubts.items()):
             if now - since >= PROBE:
                 self._bridges.trust(jid)
                 self._bridges.failed(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
         return events
+
+    def _judge_refusals(self, now: float) -> List[PoolEvent]:
+        """B-404, B-408, U-21: whatever the error is, it gets nothing new; one condition moves its conferences."""
+        events = []
+        for jid, watch in self._watches.items():
+            refusal, watch.refusal = watch.refusal, ""
+            bridge = self._bridges.get(jid)
+            if bridge is None or not refusal or self.rules.use_presence:
+                continue
+            events += self._failed(bridge, "its health check was answered %s" % refusal, now)
+            if refusal != "service-unavailable":
+                events.pop()
+        return events
+
+    def excuse(self) -> None:
+        """It was our server that was slow, or we who had lost our place: nobody is judged."""
+        for watch in self._watches.values():
+            watch.refusal = ""
 
     def settle_doubts(self) -> List[PoolEvent]:
         """Bridges in doubt that were heard since are trusted again (B-825)."""

@@ -80,6 +80,8 @@ class Owed(Row):
     since: float
 
 
+ABSENT_FOR = 15.0
+"""Seconds bridges have to come back to a brewery that was lost to all."""
 RESTARTED = "it was restarted under the same name"
 _NOT_ITS_OWN = frozenset(("item-not-found", "recipient-unavailable", "remote-server-not-found", "remote-server-timeout",
                           "not-acceptable", "gone"))
@@ -115,6 +117,10 @@ class Bridges:
         """Bridges that are not used until they have answered a question, and since when."""
         self.probe_wanted = False
         """Some bridge is to be asked at once."""
+        self.absent: Dict[str, float] = {}
+        """Bridges that weren't in the brewery when we came back to it, and since when."""
+        self.inside = True
+        """Whether we stand in the brewery: from outside no bridge in it can be asked."""
         self.lost = 0
         """Bridges that went without having announced it (B-110)."""
 
@@ -152,6 +158,7 @@ class Bridges:
             self._distrust(bridge, now)
         was_usable = not fresh and self.is_operational(bridge, now) and not bridge.draining
         was_shutting_down = bridge.shutting_down
+        self.absent.pop(jid, None)
         changed = self._read(bridge, stats, fresh)
         if real_jids:
             bridge.real_jid = "\n".join(real_jids)
@@ -206,7 +213,7 @@ class Bridges:
     def gone(self, jid: str, reason: str, expected: bool = False) -> List[PoolEvent]:
         """The bridge left the brewery (B-107)."""
         bridge = self.rows.pop(jid, None)
-        for known in (self._heard, self._answered, self.doubts):
+        for known in (self._heard, self._answered, self.doubts, self.absent):
             known.pop(jid, None)
         if bridge is None:
             return []
@@ -214,13 +221,21 @@ class Bridges:
             self.lost += 1
         return [PoolEvent("lost", jid, reason)]
 
-    def only(self, jids: Any, reason: str) -> List[PoolEvent]:
-        """After the brewery was entered anew: those that aren't there any more are gone (B-112)."""
+    def only(self, jids: Any, now: float) -> None:
+        """The brewery was entered anew: those that aren't there get ``ABSENT_FOR`` to come back too (B-112, T-38)."""
         present = set(jids)
+        self.absent = {jid: self.absent.get(jid, now) for jid in self.rows if jid not in present}
+
+    def overdue(self, now: float) -> List[PoolEvent]:
+        """Those that didn't come back are gone."""
         events: List[PoolEvent] = []
-        for jid in [jid for jid in self.rows if jid not in present]:
-            events += self.gone(jid, reason)
+        for jid in [jid for jid, since in self.absent.items() if now - since >= ABSENT_FOR]:
+            events += self.gone(jid, "it isn't in the brewery any more")
         return events
+
+    def is_reachable(self, jid: str) -> bool:
+        """Whether a request would get to the bridge."""
+        return self.inside and jid not in self.absent
 
     # --- signs of life ---------------------------------------------------------------------------------------
 
@@ -347,7 +362,7 @@ class Bridges:
     def is_operational(self, bridge: Bridge, now: float) -> bool:
         """Our own judgement (B-202): after a failure both time and a passed check bring it back; B-204, time alone if
         there are no checks."""
-        if bridge.unproven or bridge.jid in self.doubts:
+        if bridge.unproven or bridge.jid in self.doubts or bridge.jid in self.absent:
             return False
         return bridge.failed_at is None or (now - bridge.failed_at >= self._reset_after
                                             and (bridge.passed or not self._checked))
@@ -370,6 +385,8 @@ class Bridges:
             return "it failed this conference too often within a minute"
         if bridge.unproven:
             return bridge.failed_why
+        if bridge.jid in self.absent:
+            return "it hasn't come back to the brewery yet"
         if bridge.jid in self.doubts:
             return "a participant lost its media on it, and it has been silent"
         if bridge.failed_at is not None:

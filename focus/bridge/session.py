@@ -143,7 +143,8 @@ def refused_bridges(turn: Turn) -> List[str]:
 def flush(turn: Turn, bridge_jid: str) -> None:
     """Send all that may leave now to one bridge."""
     session = turn.state.bridges.get(bridge_jid)
-    if session is None or session.phase == CREATING or not turn.around.connected():
+    if (session is None or session.phase == CREATING or not turn.around.connected()
+            or not turn.around.bridges.is_reachable(bridge_jid)):
         return
     _drop_old_waits(turn, session)
     if bridge_jid in turn.state.clearing:

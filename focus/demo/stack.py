@@ -62,6 +62,7 @@ class Stack:
     log_level: of the focus.
     bridges: how many; each has a relay id and a region of its own.
     focus_settings: more options of the focus, as the environment has them (JICOFO_...).
+    server_hosts: more lines for the hosts in Prosody's configuration.
     started: told the name of each part that is ready, and the seconds it took.
     """
 
@@ -73,11 +74,13 @@ class Stack:
         started: Callable[[str, float], None] = lambda name, seconds: None,
         bridges: int = 1,
         focus_settings: Optional[Mapping[str, str]] = None,
+        server_hosts: str = "",
     ) -> None:
         self.directory = Path(directory).absolute()
         self.page_port = page_port or free_ports(1)[0]
         self._log_level = log_level
         self._started = started
+        self._server_hosts = server_hosts
         self._focus_settings = dict(focus_settings or {})
         self.bridges = ["bridge"] + ["bridge%d" % number for number in range(2, bridges + 1)]
         self._lock: IO[str]
@@ -117,7 +120,8 @@ class Stack:
         passwords = {name: secrets.token_urlsafe(24) for name in ("focus", "jvb")}
         # a stream that was cut is given up after 15 s, as in Jitsi's own template: a closed tab leaves the room
         self.prosody = Prosody(
-            self.directory / "prosody", components={}, accounts=passwords, smacks_hibernation_time=15
+            self.directory / "prosody", components={}, accounts=passwords, smacks_hibernation_time=15,
+            extra_hosts=self._server_hosts,
         )
         if answers("127.0.0.1", self.page_port):
             raise PartFailed("page: port %d is in use by another program" % self.page_port)
@@ -172,7 +176,7 @@ class Stack:
             *(
                 Program(
                     name,
-                    [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json"]
+                    [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json", "--stdin"]
                     + ["--relay-id", "relay-" + name, "--region", "region-" + name],
                     dict(path, FOCUS_BRIDGE_PASSWORD=passwords["jvb"]),
                     functools.partial(self._says, name, '"brewery_joined"'),

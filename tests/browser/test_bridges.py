@@ -14,7 +14,9 @@ import pytest
 
 from focus.demo.browser import Browser
 from focus.demo.meeting import Meeting
+from focus.demo.prosody import USER_DOMAIN
 from focus.demo.stack import Stack
+from tests.support.prosody import run_shell
 
 WITHIN = 8.0
 """Seconds from the death of a bridge until everybody sees everybody again."""
@@ -58,6 +60,69 @@ def test_all_see_each_other_again_after_their_bridge_died(
             assert seconds < WITHIN
             # nobody left the room for it
             assert {name: tab.state()["myId"] for name, tab in meeting.tabs.items()} == ids
+        except BaseException:
+            print(meeting.report())
+            raise
+        finally:
+            meeting.close()
+
+
+def has_call(stack: Stack, bridge: str, room: str) -> bool:
+    """Whether somebody of this room was ever on the bridge."""
+    return any('"endpoint_created"' in line and '"%s"' % room in line for line in log_of(stack, bridge).splitlines())
+
+
+def wait_focus(stack: Stack, words: str, times: int = 1) -> None:
+    """Wait until the focus has logged something so often."""
+    deadline = time.monotonic() + 60
+    while log_of(stack, "focus").count(words) < times:
+        assert time.monotonic() < deadline, "the focus has not said %r" % words
+        time.sleep(0.02)
+
+
+def test_a_bridge_that_drains_keeps_its_call(tmp_path: Path, browser: Browser) -> None:
+    """B-207, B-806: new conferences go to the other one; who is on it sees nothing, and newcomers join them there."""
+    with Stack(tmp_path / "stack", log_level="FINE", bridges=2) as stack:
+        meeting = Meeting(stack, browser, "older", query={"height": 180, "picture": "canvas"})
+        newer = Meeting(stack, browser, "newer", query={"height": 180, "picture": "canvas"})
+        try:
+            meeting.join(["Ada", "Bo"])
+            meeting.check()
+            drained, other = sorted(stack.bridges, key=lambda name: not has_call(stack, name, "older"))
+            stack.supervisor.tell(drained, "drain on")
+            wait_focus(stack, "says: drain=True")
+            newer.join(["Cleo", "Dan"])
+            newer.check()
+            assert has_call(stack, other, "newer") and not has_call(stack, drained, "newer")
+            meeting.join(["Eve"])
+            assert len(meeting.check()) == 6
+            assert not has_call(stack, other, "older")
+            assert log_of(stack, "focus").count("Sending session-initiate") == 5
+        except BaseException:
+            print(meeting.report())
+            raise
+        finally:
+            meeting.close()
+            newer.close()
+
+
+def test_the_brewerys_component_is_restarted_in_a_call(tmp_path: Path, browser: Browser) -> None:
+    """B-112, T-38: the brewery is lost to focus and bridge, and made anew: the call goes on, and somebody joins it."""
+    shell = 'VirtualHost "%s"\n  modules_enabled = { "admin_shell" }\n' % USER_DOMAIN
+    with Stack(tmp_path / "stack", log_level="FINE", server_hosts=shell) as stack:
+        meeting = Meeting(stack, browser, "brewery", query={"height": 180, "picture": "canvas"})
+        try:
+            meeting.join(["Ada", "Bo"])
+            meeting.check()
+            component = stack.prosody.brewery.partition("@")[2]
+            run_shell(stack.prosody, "host", "deactivate", component)
+            run_shell(stack.prosody, "host", "activate", component)
+            wait_focus(stack, "Joined the brewery", 2)
+            wait_focus(stack, "The bridge is in the brewery again")
+            meeting.check()
+            meeting.join(["Cleo"])
+            assert len(meeting.check()) == 6
+            assert log_of(stack, "focus").count("Sending session-initiate") == 3
         except BaseException:
             print(meeting.report())
             raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
@@ -19,7 +18,7 @@ from tests.support import impatient, media
 from tests.support.bridge import Bridge
 from tests.support.client import Client
 from tests.support.focus_process import FocusProcess
-from tests.support.prosody import Prosody
+from tests.support.prosody import Prosody, run_shell
 from tests.support.relay import Relay
 from tests.support.stage import Stage, answers_to, destroy, full_prosody, unavailable_focus
 from tests.support.wire import Stanza
@@ -156,13 +155,6 @@ def prosody() -> Iterator[Prosody]:
     """A server that can always resume a stream, and where a connection may do without TLS."""
     with full_prosody(mended=True, require_tls=False) as server:
         yield server
-
-
-def shell(server: Prosody, *command: str) -> None:
-    """A command for a running server that has the module "admin_shell"."""
-    done = subprocess.run(["prosodyctl", "--config", str(server.configuration), "shell", *command],
-                          capture_output=True, text=True, timeout=20, check=False)
-    assert "OK: " in done.stdout or "Result: " in done.stdout, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -465,9 +457,27 @@ def test_muc_module_reloaded(stage: Any) -> None:
         one = stage(server)
         one.start()
         bridge, (ada, bo), room = one.in_call()
-        shell(server, "module", "reload", "muc", server.muc)
+        run_shell(server, "module", "reload", "muc", server.muc)
         extra = media.audio_source(ada.endpoint, 6262, index=1)
         assert ada.add_sources(extra).get("type") == "result"
+        late = one.client()
+        one.enter(room, late)
+        one.wait_call(ada, bo, late)
+        one.nobody_noticed(ada, bo, late)
+        one.calm(bridge)
+        one.check()
+
+
+def test_the_brewerys_component_restarted(stage: Any) -> None:
+    """B-107, B-112, T-38, S-114: its rooms are gone; focus and bridges go in again, and calls notice nothing."""
+    with full_prosody(shell=True) as server:
+        one = stage(server)
+        one.start()
+        bridge, (ada, bo), room = one.in_call(stats_interval=1.0)
+        component = server.brewery.partition("@")[2]
+        run_shell(server, "host", "deactivate", component)
+        run_shell(server, "host", "activate", component)
+        one.wait(lambda: one.log().count("Joined the brewery") == 2, "in the brewery again", one.log, 30)
         late = one.client()
         one.enter(room, late)
         one.wait_call(ada, bo, late)

@@ -157,11 +157,14 @@ class Bridge:
         """Log in and join; again after its server was gone, like a bridge that goes on with what it has."""
         self.joined = False
         self.stream = self._login.open(self.loop, self._on_stanza)
+        self._go_in()
+        self.loop.wait(lambda: self.joined, 10, "the bridge has joined %s" % self.brewery)
+        self.publish()
+
+    def _go_in(self) -> None:
         self.stream.send(
             "<presence to='%s'><x xmlns='http://jabber.org/protocol/muc'/></presence>" % escape(self.jid)
         )
-        self.loop.wait(lambda: self.joined, 10, "the bridge has joined %s" % self.brewery)
-        self.publish()
 
     @property
     def jid(self) -> str:
@@ -265,7 +268,9 @@ class Bridge:
             return
         if stanza.get("type") == "unavailable":
             self.occupants.pop(nickname, None)
-        elif stanza.get("type") != "error":
+        elif stanza.get("type") == "error":
+            self._go_in()  # the room doesn't know it any more
+        else:
             self.occupants[nickname] = stanza
             self.joined = self.joined or bool(re.search(rb"code=.110.", stanza.raw))
 

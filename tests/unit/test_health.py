@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Set
 
 import pytest
 
-from focus.bridge.checking import Checker, doubt_after
+from focus.bridge.checking import Checker, Place, doubt_after
 from focus.bridge.health import Rules
 from focus.bridge.pool import Bridges
 from focus.stanzas.errors import ParsedError
@@ -31,7 +31,9 @@ class World:
         self.server = True
         self.pings = 0
         self._later: List[Any] = []
-        self.checker = Checker(self.bridges, self.rules, lambda: self.now, self._ask, self._ping,
+        self.lost = 0
+        self.inside = True
+        self.checker = Checker(self.bridges, self.rules, lambda: self.now, self._ask, self._ping, self._outside,
                                lambda event: self.told.append((round(self.now, 1), event.kind, event.bridge)))
         self.health: Any = self.checker._health
         for jid in JIDS[:count]:
@@ -58,7 +60,11 @@ class World:
 
     def _ping(self, answered):
         self.pings += 1
-        self._later.append((self.now + (0.01 if self.server else 15.0), lambda quick=self.server: answered(quick)))
+        place = Place.SLOW if not self.server else Place.INSIDE if self.inside else Place.OUTSIDE
+        self._later.append((self.now + (0.01 if self.server else 15.0), lambda: answered(place)))
+
+    def _outside(self):
+        self.lost += 1
 
     def run(self, seconds):
         """Let time pass in steps of 50 ms, with each bridge's statistics every 5 s if it publishes."""
@@ -107,10 +113,12 @@ class TestOrdinaryChecks:
         assert bool(world.events()) == lost and not world.operational()
 
     def test_us_outside(self):
-        """K-105: that we aren't in the brewery says nothing of the bridge."""
-        world = World()
-        world.errors[ONE] = "not-acceptable"
-        assert world.run(11).operational()
+        """K-105: that we aren't in the brewery says nothing of the bridge, whatever the room answers."""
+        for condition in ("not-acceptable", "item-not-found", "service-unavailable"):
+            world = World(busy=[ONE])
+            world.errors[ONE] = condition
+            world.inside = False
+            assert world.run(11).operational() and world.lost and not world.events()
 
     def test_no_answer(self):
         """B-404, B-406: asked again after the delay; only then out of use, and nobody is moved."""

@@ -137,8 +137,19 @@ class TestMembership:
     def test_after_entering_anew(self):
         """B-112: only those that are missing are gone."""
         bridges = pool()
-        assert not bridges.only([BRIDGE], "x")
-        assert [e.bridge for e in bridges.only([], "x")] == [BRIDGE]
+        bridges.only([BRIDGE], 10.0)
+        assert bridges.is_reachable(BRIDGE) and not bridges.overdue(100.0)
+        bridges.only([], 100.0)
+        assert not bridges.is_reachable(BRIDGE) and not candidate(bridges, 100.0).operational
+        assert not bridges.overdue(114.9)
+        assert [e.bridge for e in bridges.overdue(115.0)] == [BRIDGE] and not len(bridges) and not bridges.absent
+
+    def test_back_after_us(self):
+        """B-112, T-38: a bridge that comes back to the brewery a little later has lost nothing."""
+        bridges = pool()
+        bridges.only([], 100.0)
+        assert [e.kind for e in bridges.heard(BRIDGE, Stats(**WORDS), ["jvb@auth.meet.example/A"], 103.0)] == ["usable"]
+        assert not bridges.overdue(200.0) and bridges.is_reachable(BRIDGE)
 
     def test_leaks_nothing(self):
         bridges = Bridges()
