@@ -114,13 +114,17 @@ class Run:
                     self._connect()
                     self._join()
                     self._check()
-                    self._prove_pipelining()
-                    self._leave()
+                    self._go_on()
                     self.focus.stop()
                     self._journal_figures()
                 except (WaitTimeout, AssertionError) as error:
                     raise Invalid("%s\n--- end of the focus's log\n%s" % (error, self.focus.log()[-3000:])) from None
         return self.figures
+
+    def _go_on(self) -> None:
+        """What follows when all have joined."""
+        self._prove_pipelining()
+        self._leave()
 
     def _first_conference(self) -> None:
         """Start to the first conference that is answered as ready."""

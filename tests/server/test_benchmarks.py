@@ -28,6 +28,11 @@ def test_join() -> None:
     assert figures["joins"] == 6 and figures["focus_cpu_ms_per_join"] > 0 and figures["told_in_xml"] == 0
 
 
+def test_reinvite() -> None:
+    figures = run("reinvite.py", "--participants=5")
+    assert figures["focus_cpu_ms_per_participant"] > 0 and figures["bridge_requests_per_participant"] < 3
+
+
 @pytest.mark.parametrize("server", ["prosody", "sink"])
 def test_fanout(server: str, tmp_path: Path) -> None:
     profile = tmp_path / "profile"
