@@ -10,6 +10,7 @@ import logging
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from focus.bridge.pins import Pins
 from focus.bridge.pool import PoolEvent
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
@@ -61,6 +62,8 @@ class Conferences:
         self.ended: List[int] = []
         """Numbers of conferences that are over and still in the journal."""
         self._meetings: Dict[str, str] = {}
+        self.pins = Pins()
+        """Rooms that are held to a version of bridges."""
         self._limit = CreationLimit()
         self._wakes: List[Tuple[float, int, Conference]] = []
         self._wake_at: Dict[Conference, float] = {}
@@ -127,8 +130,11 @@ class Conferences:
             room=room, number=self._last_number, created_at=self.around.now(), properties=properties,
             published=Published(etherpad, {SUPPORT_TERMINATE_RESTART: "true"}),
             sources=SourceTable(max_ssrcs=config.max_ssrcs_per_user, max_groups=config.max_ssrc_groups_per_user,
-                                check_names=config.check_source_names))
+                                check_names=config.check_source_names),
+            pinned_version=self.pins.version_of(room, self.around.now()))
         conference = self._begin(state, Ledger(state.number, CODEC, self._woken))
+        if state.pinned_version is not None:
+            conference.log.info("The conference is pinned to bridges of version %s", state.pinned_version)
         begin = Turn(state, self.around, conference.log)
         joining.begin(begin)
         self.created += 1

@@ -12,8 +12,9 @@ from gevent.event import Event
 
 from focus import __version__, log
 from focus.bridge.brewery import Brewery
-from focus.bridge.checking import Checker, Place, doubt_after, health_rules
+from focus.bridge.checking import Checker, Place, health_rules
 from focus.bridge.pool import Bridges
+from focus.bridge.redistribution import redistribution_of
 from focus.caution import Caution
 from focus.clock import Clock
 from focus.conference.state import NICK, Request
@@ -30,6 +31,7 @@ from focus.journal.record import Image
 from focus.journal.rows import Change, Ledger, Rows, Unreadable
 from focus.lanes import Lanes
 from focus.life import CALLS_ENDED, FAULT, HELD, identity, take_turn
+from focus.moves import Moves
 from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
 from focus.requests import QUICK, Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
@@ -104,8 +106,9 @@ class Service:
         self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
         rules = health_rules(config)
-        self.bridges = Bridges(checked=rules is not None, doubt_after=doubt_after(rules))
+        self.bridges = Bridges.configured(config)
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
+        self.moves = Moves(self.conferences, self.bridges, config.brewery_jid, redistribution_of(config), now)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
                                self.conferences.bridge_event, ids, self._expire_conference)
@@ -158,8 +161,8 @@ class Service:
 
     def _tables(self) -> List[Rows[Any]]:
         """The tables that belong to no conference."""
-        return [self.bridges.rows, self.bridges.owed, self._features.known, self._features.asking,
-                self.brewery.standings, self.brewery.lanes, self._continuity.paces]
+        return [self.bridges.rows, self.bridges.owed, self.conferences.pins.rows, self._features.known,
+                self._features.asking, self.brewery.standings, self.brewery.lanes, self._continuity.paces]
 
     def _restore(self, image: Image) -> None:
         """Bring back what an earlier process knew; rooms whose conference can't be read begin anew."""
@@ -280,6 +283,7 @@ class Service:
             self._next_ping = now + PING_INTERVAL
             self._ping()
         self.requests.due(now)
+        self.moves.redistribute(self._up)
         self.conferences.wake(now)
 
     def _ping(self) -> None:
@@ -334,7 +338,7 @@ class Service:
                                         self.checker.due if self._up and self.brewery.inside else None,
                                         self._next_ping, self._prove_at, self._continuity.wake_at,
                                         self.brewery.retry_at if self._up else None,
-                                        self.brewery.absent_until if self._up else None]
+                                        self.brewery.absent_until if self._up else None, self.moves.next_at]
         self._clock.set(min(t for t in times if t is not None))
 
     # --- life ------------------------------------------------------------------------------------------------

@@ -31,11 +31,6 @@ def health_rules(config: Any) -> Optional[Rules]:
                  config.health_checks_use_presence, config.health_checks_presence_timeout)
 
 
-def doubt_after(rules: Optional[Rules]) -> float:
-    """Seconds of silence after which a bridge is doubtful when a participant has lost its media on it (B-825)."""
-    return rules.silence / 2 if rules is not None and rules.silence else 10.0
-
-
 class Checker:
     """Keeps the checks of all bridges going.
 
@@ -129,7 +124,7 @@ class Checker:
 
     def _note_failures(self) -> None:
         """One line for each bridge that has begun to fail."""
-        failing = {bridge.jid: bridge.failed_why for bridge in self._bridges if bridge.failed_at is not None}
+        failing = {jid: bridge.failed_why for jid, bridge in self._bridges.rows.items() if bridge.failed_at is not None}
         for jid in failing.keys() - self._failing:
             LOG.warning("Health check failed for: %s: %s", jid, failing[jid])
         self._failing = set(failing)

@@ -97,7 +97,7 @@ class Health:
 
     def _pairs(self, now: float) -> List[Tuple[Bridge, _Watch]]:
         pairs = []
-        for bridge in self._bridges:
+        for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
             if watch is None:
                 watch = self._watches[bridge.jid] = _Watch(now + self.rules.interval * _offset(bridge.jid))
@@ -128,7 +128,7 @@ class Health:
         """When ``tick`` and ``suspects`` are to be called next, in seconds of the same clock."""
         rules = self.rules
         when = now + (min(LONGEST_WAIT, rules.interval) if rules.silence else rules.interval)
-        for bridge in self._bridges:
+        for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
             if watch is None or not self._bridges.is_reachable(bridge.jid):
                 continue
@@ -192,14 +192,15 @@ class Health:
         """Whether some bridge seems dead or has published nothing for too long: see ``judge``."""
         return (bool(self._silent(now)) or any(watch.refusal for watch in self._watches.values())
                 or any(now - since >= PROBE for since in self._bridges.doubts.values())
-                or (self.rules.use_presence and any(self._is_overdue(bridge, now) for bridge in self._bridges)))
+                or (self.rules.use_presence
+                    and any(self._is_overdue(bridge, now) for bridge in self._bridges.rows.values())))
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
         rules, found = self.rules, []
         if not rules.silence:
             return []
-        for bridge in self._bridges:
+        for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
             heard = self._bridges.heard_at(bridge)
             if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard
@@ -216,7 +217,7 @@ class Health:
         then each has ``majority_wait`` longer.
         """
         silent = self._silent(now)
-        busy = sum(1 for bridge in self._bridges if bridge.conferences)
+        busy = sum(1 for bridge in self._bridges.rows.values() if bridge.conferences)
         limit = self.rules.silence
         if len(silent) > 1 and 2 * len(silent) > busy:
             limit += self.rules.majority_wait
@@ -270,7 +271,7 @@ class Health:
     def check_presences(self, now: float) -> List[PoolEvent]:
         """Health by presence (B-430), every ``interval``; our own server has answered if one is overdue."""
         events: List[PoolEvent] = []
-        for bridge in self._bridges:
+        for bridge in self._bridges.rows.values():
             if self._is_overdue(bridge, now):
                 self._bridges.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
             elif not bridge.healthy:

@@ -4,12 +4,18 @@ One object for all conferences. It is fed presences and the time and answers que
 """
 from __future__ import annotations
 
-from collections import deque
+import logging
 from dataclasses import dataclass, field
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from focus.bridge.selection import Candidate
+from focus.bridge.counters import Counters
+from focus.bridge.ranking import Ranking
+from focus.bridge.rules import Candidate, Choice, InUse, Refusal, Rules, Wish, rules_of
+from focus.bridge.selection import choose, is_rate_limited
+from focus.bridge.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, IceDetection, Window, corrected
 from focus.journal.rows import Row, Rows
+
+LOG = logging.getLogger(__name__)
 
 
 class PoolEvent(NamedTuple):
@@ -55,7 +61,16 @@ class Bridge(Row):
     endpoints: int = field(default=0, metadata={"journal": False})
     """Of our conferences; counted again from them after a restart."""
     conferences: int = field(default=0, metadata={"journal": False})
-    recent: Deque[float] = field(default_factory=deque, metadata={"journal": False})
+    recent: Window = field(default_factory=lambda: Window(RAMPUP_BUCKET), metadata={"journal": False})
+    """Endpoints we put on it (B-303)."""
+    restarts: Window = field(default_factory=lambda: Window(RESTARTS_BUCKET), metadata={"journal": False})
+    """Restart requests of endpoints on it (B-306)."""
+    restart_requests: int = field(default=0, metadata={"journal": False})
+    """All of them (B-851)."""
+    endpoints_moved: int = field(default=0, metadata={"journal": False})
+    """Moved away by load redistribution."""
+    failing_ice_until: float = float("-inf")
+    """Monotonic seconds until which its ICE is taken to be failing (B-306)."""
     """When endpoints were placed lately; their load shows in the statistics within seconds, so this isn't kept."""
 
     @property
@@ -86,9 +101,19 @@ RESTARTED = "it was restarted under the same name"
 _NOT_ITS_OWN = frozenset(("item-not-found", "recipient-unavailable", "remote-server-not-found", "remote-server-timeout",
                           "not-acceptable", "gone"))
 """Conditions by which the room or a server says that the bridge isn't there, or we aren't (K-105)."""
+MAX_WARNINGS = 1000
 MAX_OWED = 1000
 OWED_FOR = 600.0
 """Seconds after which a bridge has forgotten by itself what nobody uses (K-350, K-351)."""
+
+
+def doubt_after(silence: float) -> float:
+    """Seconds of silence after which a bridge is doubtful when a participant has lost its media on it (B-825).
+
+    Args:
+        silence: seconds after which a silent one is dead; 0 if it never is.
+    """
+    return silence / 2 or 10.0
 
 
 class Bridges:
@@ -100,10 +125,13 @@ class Bridges:
         average_stress: what one endpoint adds if the bridge doesn't say.
         checked: whether there are health checks; without, time alone brings a bridge back (B-204).
         doubt_after: seconds of silence after which a participant's wish for a restart makes a bridge doubtful (B-825).
+        rules: for all choices.
+        ice: when a bridge's ICE is taken to be failing.
     """
 
     def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
-                 checked: bool = False, doubt_after: float = 10.0) -> None:
+                 checked: bool = False, doubt_after: float = 10.0, rules: Rules = Rules(),  # noqa: B008 a value
+                 ice: IceDetection = IceDetection()) -> None:  # noqa: B008 a value
         self.rows: Rows[Bridge] = Rows("pool", Bridge)
         self.owed: Rows[Owed] = Rows("owed", Owed)
         self._reset_after = reset_after
@@ -121,18 +149,46 @@ class Bridges:
         """Bridges that weren't in the brewery when we came back to it, and since when."""
         self.inside = True
         """Whether we stand in the brewery: from outside no bridge in it can be asked."""
-        self.lost = 0
+        self.rules = rules
+        self._ice = ice
+        self.counters = Counters()
+        self._ranking = Ranking(self.rows, self._read_candidate)
+        self._relay_ids: Dict[str, str] = {}
+        """Relay id to the bridge that had it first (B-604)."""
+        self._warned: Set[str] = set()
+        """Relay ids that were had twice, and the empty text for a bridge without one: each is said once."""
+
+    @classmethod
+    def configured(cls, config: Any) -> Bridges:
+        """As a ``focus.config.Config`` wants it."""
+        return cls(config.failure_reset_threshold, config.participant_rampup_interval,
+                   config.average_participant_stress, config.health_checks_enabled,
+                   doubt_after(config.health_checks_silence), rules_of(config),
+                   IceDetection(config.ice_failure_detection_enabled, config.ice_failure_detection_interval,
+                                config.ice_failure_detection_min_endpoints, config.ice_failure_detection_threshold,
+                                config.ice_failure_detection_timeout))
+
+    @property
+    def lost(self) -> int:
         """Bridges that went without having announced it (B-110)."""
+        return self.counters.lost_bridges
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Any:
-        return iter(self.rows.values())
+        for bridge in list(self.rows.values()):
+            self.changed(bridge.jid)
+            yield bridge
 
     def get(self, jid: str) -> Optional[Bridge]:
-        """The bridge, if it is in the brewery."""
+        """The bridge, if it is in the brewery; whoever changes it does so at once, or calls ``changed``."""
+        self.changed(jid)
         return self.rows.get(jid)
+
+    def changed(self, jid: str) -> None:
+        """A bridge was changed, or will be before the next choice: it is looked at again then."""
+        self._ranking.changed(jid)
 
     # --- what the brewery says -------------------------------------------------------------------------------
 
@@ -145,16 +201,17 @@ class Bridges:
             real_jids: those the room shows of the occupant, oldest first; None if it hides them.
             now: monotonic seconds.
         """
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         events: List[PoolEvent] = []
-        restarted = bridge is not None and self._restarted(bridge, stats, real_jids)
-        if restarted:
+        another = bridge is not None and self._is_another(bridge, real_jids)
+        if another or (bridge is not None and self._restarted(bridge, stats)):
             events += self.gone(jid, RESTARTED)
             bridge = None
         fresh = bridge is None
         if bridge is None:
             bridge = self.rows[jid] = Bridge(jid, now, now, self._average_stress)
-        if restarted:
+            self.changed(jid)
+        if another:
             self._distrust(bridge, now)
         was_usable = not fresh and self.is_operational(bridge, now) and not bridge.draining
         was_shutting_down = bridge.shutting_down
@@ -173,14 +230,19 @@ class Bridges:
             events.append(PoolEvent("usable", jid, "it is in the brewery" if fresh else "it can be used again"))
         return events
 
-    def _restarted(self, bridge: Bridge, stats: Any, real_jids: Optional[Sequence[str]]) -> bool:
-        """Whether this is another process under the same nickname (B-210, B-411, T-5).
+    @staticmethod
+    def _is_another(bridge: Bridge, real_jids: Optional[Sequence[str]]) -> bool:
+        """Whether another session has come under the nickname (B-411).
 
         While the server keeps the old one's stream, the occupant has two real JIDs, the old one first.
         """
         known = (bridge.real_jid or "").split("\n")
-        return ((bridge.real_jid is not None and any(jid not in known for jid in real_jids or ()))
-                or (stats.version is not None and bridge.version is not None and stats.version != bridge.version)
+        return bridge.real_jid is not None and any(jid not in known for jid in real_jids or ())
+
+    @staticmethod
+    def _restarted(bridge: Bridge, stats: Any) -> bool:
+        """Whether these are the words of another process than before (B-210, T-5)."""
+        return ((stats.version is not None and bridge.version is not None and stats.version != bridge.version)
                 or (stats.relay_id is not None and bridge.relay_id is not None
                     and stats.relay_id != bridge.relay_id)
                 or (bridge.shutting_down and stats.shutting_down is False))
@@ -217,13 +279,17 @@ class Bridges:
             known.pop(jid, None)
         if bridge is None:
             return []
+        self.changed(jid)
+        self._forget_relay_id(bridge)
         if not (expected or bridge.graceful_shutdown or bridge.shutting_down):
-            self.lost += 1
+            self.counters.lost_bridges += 1
         return [PoolEvent("lost", jid, reason)]
 
     def only(self, jids: Any, now: float) -> None:
         """The brewery was entered anew: those that aren't there get ``ABSENT_FOR`` to come back too (B-112, T-38)."""
         present = set(jids)
+        for jid in self.rows:
+            self.changed(jid)
         self.absent = {jid: self.absent.get(jid, now) for jid in self.rows if jid not in present}
 
     def overdue(self, now: float) -> List[PoolEvent]:
@@ -264,12 +330,14 @@ class Bridges:
         bridge = self.rows.get(jid)
         if (bridge is not None and self._checked and jid not in self.doubts
                 and now - self.heard_at(bridge) >= self._doubt_after):
+            self.changed(jid)
             self.doubts[jid] = now
             self.probe_wanted = True
 
     def trust(self, jid: str) -> None:
         """It isn't in doubt any more."""
         self.doubts.pop(jid, None)
+        self.changed(jid)
 
     # --- our own judgement -----------------------------------------------------------------------------------
 
@@ -282,7 +350,7 @@ class Bridges:
             proves: it has answered a question, so whoever answers is the process that stands in the brewery.
             counts: whether a failure of before may end by it.
         """
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is None:
             return []
         if counts and bridge.failed_at is not None and not bridge.passed:
@@ -298,6 +366,7 @@ class Bridges:
         events = []
         for bridge in self.rows.values():
             if bridge.failed_at is not None and self.is_operational(bridge, now):
+                self.changed(bridge.jid)
                 bridge.failed_at = None
                 events.append(PoolEvent("usable", bridge.jid, "it can be used again"))
         return events
@@ -306,7 +375,7 @@ class Bridges:
 
     def failed(self, jid: str, why: str, now: float) -> None:
         """Mark a bridge not operational; each failure starts the time anew (B-202)."""
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is not None:
             bridge.failed_at = now
             bridge.failed_why = why
@@ -328,14 +397,14 @@ class Bridges:
 
     def placed(self, jid: str, now: float) -> None:
         """An endpoint is being put on the bridge (B-303, B-305)."""
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is not None:
             bridge.endpoints += 1
-            bridge.recent.append(now)
+            bridge.recent.add(now)
 
     def counted(self, jid: str) -> None:
         """An endpoint of ours is on the bridge already."""
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is not None:
             bridge.endpoints += 1
 
@@ -347,15 +416,36 @@ class Bridges:
 
     def removed(self, jid: str, count: int = 1) -> None:
         """Endpoints of ours left the bridge."""
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is not None:
             bridge.endpoints = max(0, bridge.endpoints - count)
 
     def conference(self, jid: str, change: int) -> None:
         """A conference began (+1) or ceased (-1) to use the bridge."""
-        bridge = self.rows.get(jid)
+        bridge = self.get(jid)
         if bridge is not None:
             bridge.conferences = max(0, bridge.conferences + change)
+
+    def moved_away(self, jid: str, count: int) -> None:
+        """Endpoints are moved away from the bridge because it has too much load (B-870)."""
+        self.counters.redistributed += count
+        bridge = self.get(jid)
+        if bridge is not None:
+            bridge.endpoints_moved += count
+
+    def restart_requested(self, jid: str, now: float) -> None:
+        """An endpoint of the bridge was granted a new session (B-851)."""
+        bridge = self.get(jid)
+        if bridge is None:
+            return
+        bridge.restart_requests += 1
+        bridge.restarts.add(now)
+        requests = bridge.restarts.count(now, self._ice.interval)
+        if self._ice.is_failing(requests, bridge.endpoints):
+            if not self.is_failing_ice(bridge, now):
+                LOG.warning("ICE is failing on %s: its %d endpoints asked for %d restarts within %d s; it counts as "
+                            "overloaded. (B-306)", jid, bridge.endpoints, requests, self._ice.interval)
+            bridge.failing_ice_until = now + self._ice.timeout
 
     # --- what selection asks ---------------------------------------------------------------------------------
 
@@ -364,31 +454,107 @@ class Bridges:
         there are no checks."""
         if bridge.unproven or bridge.jid in self.doubts or bridge.jid in self.absent:
             return False
-        return bridge.failed_at is None or (now - bridge.failed_at >= self._reset_after
+        return bridge.failed_at is None or (now >= bridge.failed_at + self._reset_after
                                             and (bridge.passed or not self._checked))
+
+    def is_failing_ice(self, bridge: Bridge, now: float) -> bool:
+        """Whether many of its endpoints had to restart of late (B-306)."""
+        return now < bridge.failing_ice_until
 
     def stress(self, bridge: Bridge, now: float) -> float:
         """Corrected stress (B-301)."""
-        recent = bridge.recent
-        while recent and now - recent[0] >= self._rampup:
-            recent.popleft()
-        return bridge.stress + len(recent) * bridge.average_stress
+        return corrected(bridge.stress, bridge.recent.count(now, self._rampup), bridge.average_stress,
+                         self.is_failing_ice(bridge, now), self.rules.stress_threshold)
 
-    def candidates(self, now: float, refused: Any = ()) -> List[Candidate]:
-        """All bridges for a choice; those in ``refused`` count as not operational for this conference (B-643)."""
-        return [Candidate(b.jid, self.is_operational(b, now) and b.jid not in refused, self.stress(b, now),
-                          b.conferences, b.region, b.full_version, b.draining, b.graceful_shutdown,
-                          b.shutting_down, self._why_not(b, now, refused)) for b in self.rows.values()]
+    def is_overloaded(self, bridge: Bridge, now: float) -> bool:
+        """B-302"""
+        return self.stress(bridge, now) >= self.rules.stress_threshold
 
-    def _why_not(self, bridge: Bridge, now: float, refused: Any) -> str:
-        if bridge.jid in refused:
-            return "it failed this conference too often within a minute"
-        if bridge.unproven:
-            return bridge.failed_why
+    def recent_restarts(self, bridge: Bridge, now: float) -> int:
+        """Restart requests within the interval of the detection of failing ICE."""
+        return bridge.restarts.count(now, self._ice.interval)
+
+    def relay_id(self, jid: str) -> Optional[str]:
+        """The bridge's relay id; None if it has none, or another bridge had the same first (B-604)."""
+        bridge = self.rows.get(jid)
+        return None if bridge is None else self._relay_id(bridge)
+
+    def candidates(self, now: float, refused: Collection[str] = (), without: Collection[str] = ()) -> List[Candidate]:
+        """All bridges for a choice, best first.
+
+        Args:
+            now: monotonic seconds.
+            refused: these count as not operational for this conference (B-643).
+            without: these are left out.
+        """
+        found = self._ranking.at(now)
+        if without:
+            found = [b for b in found if b.jid not in without]
+        if refused:
+            found = [b if b.jid not in refused else b._replace(
+                operational=False, failure="it failed this conference too often within a minute", failed_at=None)
+                for b in found]
+        return found
+
+    def choose(self, now: float, in_use: Sequence[InUse], wish: Wish, pinned: Optional[str] = None,
+               refused: Collection[str] = (), without: Collection[str] = ()) -> Union[Choice, Refusal]:
+        """One bridge for a participant; ``selection.choose`` among the bridges as they are now."""
+        if is_rate_limited(in_use, self.rules):
+            self.counters.rate_limited += 1
+        chosen = choose(self.candidates(now, refused, without), in_use, wish, self.rules, pinned)
+        return chosen._replace(at=now) if isinstance(chosen, Refusal) else chosen
+
+    def _read_candidate(self, bridge: Bridge, now: float) -> Tuple[Candidate, float]:
+        operational = self.is_operational(bridge, now)
+        stress = self.stress(bridge, now)
+        until = bridge.recent.next_change(self._rampup)
+        if bridge.failed_at is not None and now < bridge.failed_at + self._reset_after:
+            until = min(until, bridge.failed_at + self._reset_after)
+        if self.is_failing_ice(bridge, now):
+            until = min(until, bridge.failing_ice_until)
+        return Candidate(bridge.jid, operational, stress, bridge.conferences, bridge.region, bridge.full_version,
+                         bridge.draining, bridge.graceful_shutdown, bridge.shutting_down, self._relay_id(bridge),
+                         *self._failure(bridge)), until
+
+    def _failure(self, bridge: Bridge) -> Tuple[str, Optional[float]]:
+        """Why it isn't operational, if it isn't, and since when."""
         if bridge.jid in self.absent:
-            return "it hasn't come back to the brewery yet"
+            return "it hasn't come back to the brewery yet", self.absent[bridge.jid]
         if bridge.jid in self.doubts:
-            return "a participant lost its media on it, and it has been silent"
-        if bridge.failed_at is not None:
-            return "since %d s: %s" % (now - bridge.failed_at, bridge.failed_why)
-        return ""
+            return "a participant lost its media on it, and it was silent", self.doubts[bridge.jid]
+        return bridge.failed_why, bridge.failed_at
+
+    def _relay_id(self, bridge: Bridge) -> Optional[str]:
+        relay_id = bridge.relay_id
+        if relay_id is None:
+            if bridge.version is not None and self._warns_of(""):
+                LOG.warning("octo_enabled is on and the bridge %s has no relay id: a conference on it stays there, "
+                            "however loaded it is. Switch relays on in the bridge (videobridge.relay.enabled). (T-34)",
+                            bridge.jid)
+            return None
+        first = self.rows.get(self._relay_ids.get(relay_id, ""))
+        if first is None or first.relay_id != relay_id:
+            self._relay_ids[relay_id] = bridge.jid
+            return relay_id
+        if first.jid == bridge.jid:
+            return relay_id
+        if self._warns_of(relay_id):
+            LOG.warning("The bridges %s and %s have the same relay id %s: the second one is used as if it had none. "
+                        "Give each its own (videobridge.relay.relay-id). (B-604)", first.jid, bridge.jid, relay_id)
+        return None
+
+    def _warns_of(self, relay_id: str) -> bool:
+        """Whether something is to be said about the id, which is then done."""
+        if not self.rules.octo or relay_id in self._warned or len(self._warned) >= MAX_WARNINGS:
+            return False
+        self._warned.add(relay_id)
+        return True
+
+    def _forget_relay_id(self, bridge: Bridge) -> None:
+        """Its id is free for another bridge, which is then looked at again."""
+        if self._relay_ids.get(bridge.relay_id or "") != bridge.jid:
+            return
+        del self._relay_ids[bridge.relay_id or ""]
+        for other in self.rows.values():
+            if other.relay_id == bridge.relay_id:
+                self.changed(other.jid)

@@ -224,6 +224,7 @@ def _ice_restart_answered(turn: Turn, session: BridgeSession, row: Optional[Endp
 def drop(turn: Turn, session: BridgeSession, why: str, tell: bool = True) -> Reinvite:
     """The session has failed: forget it; everybody on it needs a new invitation (B-640, B-820)."""
     drops = turn.state.drops
+    turn.around.bridges.counters.bridges_removed += 1
     turn.state.drops = dict(drops, **{session.bridge: (*drops.get(session.bridge, ()), turn.now)})
     endpoints = sending.close(turn, session, tell=tell and turn.around.bridges.get(session.bridge) is not None)
     turn.log.warning("Removing the session on %s with %d participants: %s", session.bridge, len(endpoints), why)

@@ -1,102 +1,129 @@
-"""Which bridge a participant gets: pure functions over values, one rule a line (bridge.md section 5).
+"""Which bridge a participant gets: order, filter and choice (bridge.md section 5).
 
-The bridges are given as they stand at the time of the choice; nothing here knows a clock, a socket or a pool.
+The bridges are given as they stand at the time of the choice; nothing here knows a clock, a socket or a pool. What is
+common to all strategies is here, the strategies themselves are in ``strategies``.
 """
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence
+import re
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+from focus.bridge.rules import SINGLE, Candidate, Choice, InUse, Refusal, Rules, Wish, describe
+from focus.bridge.strategies import STRATEGIES, Case
+
+__all__ = ["Candidate", "Choice", "InUse", "Refusal", "Rules", "Wish", "choose", "describe", "is_rate_limited", "order",
+           "rank", "usable"]
 
 
-class Candidate(NamedTuple):
-    """A bridge as the choice sees it."""
-
-    jid: str
-    """Occupant JID in the brewery."""
-    operational: bool
-    stress: float
-    """Corrected stress (B-301)."""
-    conferences: int
-    """Our conferences on it."""
-    region: Optional[str]
-    version: Optional[str]
-    """Full version (B-208)."""
-    draining: bool
-    graceful_shutdown: bool
-    shutting_down: bool
-    why_not: str
-    """Why it isn't operational, for the log (U-16)."""
-
-
-class Refusal(NamedTuple):
-    """No bridge: the last reason that left none, and each bridge with what kept it out (U-16)."""
-
-    reason: str
-    bridges: str
+def rank(bridge: Candidate) -> Tuple[int, float, int, str]:
+    """The lower the better (B-211): priority, then stress; ties by fewer conferences (U-24), then by JID."""
+    priority = 3 if not bridge.operational else 2 if bridge.graceful_shutdown else 1
+    return priority, bridge.stress, bridge.conferences, bridge.jid
 
 
 def order(bridges: Sequence[Candidate]) -> List[Candidate]:
-    """Best first (B-211): priority, then stress; ties by fewer conferences (U-24), then by JID."""
-    return sorted(bridges, key=lambda b: (_priority(b), b.stress, b.conferences, b.jid))
+    """Best first (B-211)."""
+    return sorted(bridges, key=rank)
 
 
-def _priority(bridge: Candidate) -> int:
-    if not bridge.operational:
-        return 3
-    return 2 if bridge.graceful_shutdown else 1
-
-
-def usable(bridges: Sequence[Candidate], version: Optional[str]) -> List[Candidate] | Refusal:
-    """The bridges that may be chosen, best first (B-504); a version is a preference as long as one has it (U-23)."""
-    left = [b for b in order(bridges) if b.operational]
-    if not left:
-        return Refusal("There are no operational bridges.", describe(bridges))
-    left = [b for b in left if not b.shutting_down]
-    if not left:
-        return Refusal("All operational bridges are SHUTTING_DOWN", describe(bridges))
-    if version is not None:
-        left = [b for b in left if b.version == version]
-        if not left:
-            return Refusal("There are no bridges with the required version: %s" % version, describe(bridges))
-    left = [b for b in left if not b.draining] or left
-    return [b for b in left if not b.graceful_shutdown] or left
-
-
-def choose(bridges: Sequence[Candidate], in_use: Sequence[str], region: Optional[str],
-           version: Optional[str] = None) -> Candidate | Refusal:
-    """One bridge for a participant, all of a conference on one (B-520).
+def usable(bridges: Sequence[Candidate], version: Optional[str]) -> Union[List[Candidate], Refusal]:
+    """The bridges that may be chosen (B-504), in the order in which they are given.
 
     Args:
-        bridges: all that are known.
-        in_use: JIDs of the conference's bridges, oldest first.
-        region: the participant's, if known (B-529).
-        version: full version the conference is held to, if any (B-503).
+        bridges: all, best first.
+        version: full version a bridge must have, if any.
     """
-    current = {b.jid: b for b in bridges}
-    for jid in in_use:
-        bridge = current.get(jid)
-        if bridge is not None and bridge.operational and not bridge.shutting_down:
-            return bridge
-    left = usable(bridges, version)
+    left = [b for b in bridges if b.operational and not b.shutting_down and (version is None or b.version == version)]
+    if left:
+        left = [b for b in left if not b.draining] or left
+        return [b for b in left if not b.graceful_shutdown] or left
+    if not any(b.operational for b in bridges):
+        return Refusal("There are no operational bridges.", tuple(bridges))
+    if not any(b.operational and not b.shutting_down for b in bridges):
+        return Refusal("All operational bridges are SHUTTING_DOWN", tuple(bridges))
+    return Refusal("There are no bridges with the required version: %s" % version, tuple(bridges))
+
+
+def choose(bridges: Sequence[Candidate], in_use: Sequence[InUse], wish: Wish, rules: Rules,
+           pinned: Optional[str] = None) -> Union[Choice, Refusal]:
+    """One bridge for a participant (B-501 to B-506).
+
+    Args:
+        bridges: all that are known, best first (``order``).
+        in_use: the conference's, oldest first.
+        wish: the participant's.
+        rules: the operator's.
+        pinned: full version the conference is held to, if any (B-507).
+    """
+    current = {use.jid for use in in_use}
+    known = {b.jid: b for b in bridges if b.jid in current} if current else {}
+    own = [known[use.jid] for use in in_use if use.jid in known]  # oldest first (T-11)
+    working = [b for b in own if b.operational]
+    running = working[0].version if working else None
+    if running is not None and pinned is not None and running != pinned:
+        return Refusal("The conference runs on version %s and is pinned to %s" % (running, pinned), tuple(bridges))
+    version = running or pinned or (own[0].version if own and rules.octo else None)
+    left = usable(bridges, None if rules.allow_mixed_versions else version)
     if isinstance(left, Refusal):
-        return left
-    if region:
-        for bridge in left:
-            if bridge.region == region:
-                return bridge
-    return left[0]
+        anew = usable(bridges, None) if own and pinned is None else left
+        if isinstance(anew, Refusal):
+            return anew
+        chosen = _by_strategy(_newest(anew), (), (), wish, rules)  # T-14, U-23
+        return Choice(chosen, moves_all=True) if chosen is not None else _unsuited(bridges, rules)
+    staying = [b for b in working if not b.shutting_down]
+    if staying:
+        first = staying[0]
+        if not rules.octo or first.relay_id is None:
+            return Choice(first)  # B-505
+        left = _linkable(left, staying) or [first]
+    if rules.spread and not staying:
+        left = sorted(left, key=lambda b: (rules.is_overloaded(b), b.conferences, b.stress, b.jid))
+    chosen = _by_strategy(left, staying, in_use, wish, rules)
+    if chosen is None:
+        return _unsuited(bridges, rules)
+    return Choice(chosen, moves_all=bool(in_use) and chosen.jid not in current and not _joins(chosen, own, rules))
 
 
-def describe(bridges: Sequence[Candidate]) -> str:
-    """The whole pool with the reason why each was left out (U-16)."""
-    if not bridges:
-        return "no bridge is in the brewery"
-    return "; ".join("%s: %s" % (b.jid.partition("/")[2], _excuse(b)) for b in order(bridges))
+def is_rate_limited(in_use: Sequence[InUse], rules: Rules) -> bool:
+    """Whether the conference has added too many of late to some bridge (B-528)."""
+    return rules.max_per_interval > 0 and any(rules.is_bursting(use) for use in in_use)
 
 
-def _excuse(bridge: Candidate) -> str:
-    if not bridge.operational:
-        return "not operational (%s)" % bridge.why_not
-    if bridge.shutting_down:
-        return "shutting down"
-    return "stress %.2f%s%s" % (bridge.stress, ", draining" if bridge.draining else "",
-                                ", graceful shutdown" if bridge.graceful_shutdown else "")
+def _by_strategy(left: Sequence[Candidate], staying: Sequence[Candidate], in_use: Sequence[InUse], wish: Wish,
+                 rules: Rules) -> Optional[Candidate]:
+    jids = {b.jid for b in staying}
+    used: Dict[str, InUse] = {use.jid: use for use in in_use if use.jid in jids}
+    return STRATEGIES[rules.strategy](Case(left, staying, used, wish, rules))
+
+
+def _linkable(left: List[Candidate], staying: Sequence[Candidate]) -> List[Candidate]:
+    """Those that the conference has, and those that can join them: for that all need relay ids (B-606)."""
+    jids = {b.jid for b in staying}
+    if any(b.relay_id is None for b in staying):
+        return [b for b in left if b.jid in jids]
+    return [b for b in left if b.relay_id is not None or b.jid in jids]
+
+
+def _joins(chosen: Candidate, own: Sequence[Candidate], rules: Rules) -> bool:
+    """Whether a new bridge can be used beside those that the conference has, some of which may have failed (T-12).
+
+    The strategy single couldn't choose between two of them later (B-520).
+    """
+    if not rules.octo or rules.strategy == SINGLE or chosen.relay_id is None or any(b.relay_id is None for b in own):
+        return False
+    return rules.allow_mixed_versions or all(b.version in (None, chosen.version) for b in own)
+
+
+def _unsuited(bridges: Sequence[Candidate], rules: Rules) -> Refusal:
+    return Refusal("%s has no bridge for this conference" % rules.strategy, tuple(bridges))
+
+
+def _newest(bridges: Sequence[Candidate]) -> List[Candidate]:
+    newest = max((b.version or "" for b in bridges), key=_version_key)
+    return [b for b in bridges if (b.version or "") == newest]
+
+
+def _version_key(version: str) -> List[Any]:
+    """Numbers count as numbers: 2.3.10 comes after 2.3.9."""
+    return [(1, int(digits), "") if digits else (0, 0, other)
+            for digits, other in re.findall("([0-9]{1,18})|([^0-9]+)", version)]

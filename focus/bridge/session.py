@@ -41,8 +41,10 @@ def allocate(turn: Turn, bridge_jid: str, participant: Participant) -> BridgeSes
         session = BridgeSession(bridge_jid, str(uuid.uuid4()), bridge.region if bridge is not None else None)
         state.bridges[bridge_jid] = session
         turn.around.bridges.conference(bridge_jid, +1)
-    if participant.endpoint in session.endpoints:
-        release(turn, session, participant.endpoint, keep_session=True)
+    old = session_of(turn, participant.endpoint)
+    if old is not None:  # released first, never allocated twice (T-18)
+        release(turn, old, participant.endpoint, keep_session=old is session)
+    session.recent.add(turn.now)
     session.endpoints[participant.endpoint] = Endpoint(participant.endpoint, participant.invite)
     turn.around.bridges.placed(bridge_jid, turn.now)
     turn.dirty_bridges.add(bridge_jid)

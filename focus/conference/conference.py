@@ -19,6 +19,7 @@ from focus.conference import (
     joining,
     members,
     messages,
+    moving,
     publishing,
     restarting,
     roles,
@@ -274,6 +275,7 @@ HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
     messages.BridgeUsable: _bridge_usable,
     messages.BridgeKnown: _bridge_known,
     messages.BridgeLost: _bridge_lost,
+    messages.MoveEndpoints: moving.move,
     messages.ConnectionBack: _connection_back,
     messages.Stop: _stop,
 }

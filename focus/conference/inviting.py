@@ -7,12 +7,12 @@ changes nothing (K-134, B-609).
 from __future__ import annotations
 
 import secrets
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Collection, List, Optional, Tuple, Union
 
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
-from focus.bridge.selection import Refusal, choose
-from focus.conference import publishing, signalling, updates
+from focus.bridge.rules import Refusal
+from focus.conference import placing, publishing, signalling, updates
 from focus.conference.budgets import within
 from focus.conference.offer import ASSUMED_FEATURES, Features, media_for
 from focus.conference.state import (
@@ -120,8 +120,8 @@ def give_up_silent(turn: Turn) -> None:
     consider(turn)
 
 
-def begin(turn: Turn, participant: Participant) -> None:
-    """A new invitation: take a bridge and ask it for an endpoint."""
+def begin(turn: Turn, participant: Participant, without: Collection[str] = ()) -> None:
+    """A new invitation: take a bridge, none of those in ``without``, and ask it for an endpoint."""
     state, config = turn.state, turn.around.config
     member = state.members.get(participant.endpoint)
     if member is None:
@@ -133,25 +133,18 @@ def begin(turn: Turn, participant: Participant) -> None:
     participant.features = member.features or ASSUMED_FEATURES
     participant.json = config.use_json_encoded_sources and participant.features.json_sources
     participant.rewriting = config.use_ssrc_rewriting and participant.features.ssrc_rewriting
-    refused = bridge_session.refused_bridges(turn)
-    candidates = turn.around.bridges.candidates(turn.now, refused)
-    if participant.excluded is not None and len([c for c in candidates if c.operational]) > 1 and not state.bridges:
-        candidates = [c for c in candidates if c.jid != participant.excluded]
-    chosen = choose(candidates, list(state.bridges), member.info.region)
-    if isinstance(chosen, Refusal):
-        _no_bridge(turn, participant, chosen)
+    choice = placing.choose(turn, participant, without)
+    if isinstance(choice, Refusal):
+        _no_bridge(turn, participant, choice)
         return
     if state.no_bridge_since is not None:
         state.no_bridge_since = None
         publishing.bridge_available(turn, True)
+    chosen = choice.bridge
     if chosen.jid not in state.bridges:
-        turn.log.info("Selected initial bridge %s with stress %.3f for %s", chosen.jid, chosen.stress,
-                      participant.endpoint)
-    moved: List[str] = []
-    if chosen.jid not in state.bridges:  # one bridge a conference: the old one can't be used, so all move (B-606)
-        for old in list(state.bridges.values()):
-            turn.log.warning("Leaving bridge %s: another one was chosen", old.bridge)
-            moved += bridge_session.close(turn, old)
+        turn.log.info("Selected %s bridge %s with stress %.3f for %s", "another" if state.bridges else "initial",
+                      chosen.jid, chosen.stress, participant.endpoint)
+    moved = placing.leave_others(turn, choice) if choice.moves_all else []
     participant.phase = ALLOCATING
     bridge_session.allocate(turn, chosen.jid, participant)
     reinvite(turn, [endpoint for endpoint in moved if endpoint != participant.endpoint])
@@ -381,16 +374,25 @@ def end_for_good(turn: Turn, participant: Participant) -> None:
     participant.phase = ENDED
 
 
-def reinvite(turn: Turn, endpoints: List[str]) -> None:
-    """These participants lost their endpoint: new invitations for all, none waiting for another (J-811, B-820)."""
+def reinvite(turn: Turn, endpoints: List[str], moved: bool = True, without: Collection[str] = ()) -> None:
+    """These participants lost their endpoint: new invitations for all, none waiting for another (J-811, B-820).
+
+    Args:
+        turn: this turn.
+        endpoints: who.
+        moved: whether that counts as moving (B-824).
+        without: bridges that aren't to be chosen now.
+    """
     participants = [turn.state.participants[e] for e in endpoints if e in turn.state.participants]
+    if moved:
+        turn.around.bridges.counters.participants_moved += len(participants)
     for participant in participants:  # all are terminated first (J-813)
         if not (participant.accepted and turn.around.config.reinvite_method == REPLACE_TRANSPORT):
             terminate(turn, participant, "success", "moving")
             end_session(turn, participant)
         participant.phase = WAITING
     for participant in participants:
-        begin(turn, participant)
+        begin(turn, participant, without)
 
 
 def after_reconnect(turn: Turn) -> None:
@@ -400,7 +402,7 @@ def after_reconnect(turn: Turn) -> None:
     bridge_session.after_reconnect(turn)
     for endpoint in lost:
         bridge_session.expire(turn, endpoint)
-    reinvite(turn, lost)
+    reinvite(turn, lost, moved=False)
 
 
 def bridge_gone(turn: Turn, bridge: str, reason: str) -> None:

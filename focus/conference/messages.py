@@ -1,7 +1,7 @@
 """What can happen to a conference: the kinds of mail in its mailbox."""
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 
 class Asked(NamedTuple):
@@ -66,6 +66,15 @@ class BridgeLost(NamedTuple):
     """A bridge left, failed its health check or is shutting down: conferences leave it (B-801, B-803, B-804)."""
 
     bridge: str
+    reason: str
+
+
+class MoveEndpoints(NamedTuple):
+    """These endpoints have to leave a bridge, which may be chosen again for them unless it is excluded (B-864)."""
+
+    bridge: str
+    endpoints: Tuple[str, ...]
+    exclude: bool
     reason: str
 
 

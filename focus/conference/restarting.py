@@ -27,10 +27,14 @@ def session_allowed(turn: Turn, participant: Participant) -> bool:
     return times is not None
 
 
-def doubt_bridge(turn: Turn, participant: Participant) -> None:
-    """The participant lost its media: if its bridge is silent too, it isn't used until it has answered (B-825)."""
+def counted(turn: Turn, participant: Participant) -> None:
+    """A new session was granted because media failed: that counts against the bridge that hosts it now (B-851).
+
+    If that is silent too, it isn't used until it has answered (B-825).
+    """
     session = bridge_session.session_of(turn, participant.endpoint)
     if session is not None:
+        turn.around.bridges.restart_requested(session.bridge, turn.now)
         turn.around.bridges.doubt(session.bridge, turn.now)
 
 
@@ -84,9 +88,9 @@ def ice_failed(turn: Turn, participant: Participant, bridge_session_id: Optional
     if bridge_session_id != participant.bridge_session or not session_allowed(turn, participant):
         return  # a client that floods gets no more than one that asks politely (J-556)
     turn.log.warning("%s reports that ICE failed", participant.endpoint)
-    doubt_bridge(turn, participant)
+    counted(turn, participant)
     bridge_session.expire(turn, participant.endpoint)
-    inviting.reinvite(turn, [participant.endpoint])
+    inviting.reinvite(turn, [participant.endpoint], moved=False)
 
 
 def answered(turn: Turn, endpoint: str, iq: Any) -> None:

@@ -202,12 +202,13 @@ def session_terminate(turn: Turn, participant: Participant, iq: Any, request: An
     if bridge is not None and bridge.id != participant.bridge_session:
         turn.refuse(iq, restarting.OTHER_BRIDGE_SESSION)
         return
-    if restart:
-        restarting.doubt_bridge(turn, participant)
+    allowed = restart and restarting.session_allowed(turn, participant)
+    if allowed:
+        restarting.counted(turn, participant)
     inviting.end_for_good(turn, participant)
     if not restart:
         turn.result(iq)
-    elif restarting.session_allowed(turn, participant):
+    elif allowed:
         turn.result(iq)
         inviting.begin(turn, participant)
     else:

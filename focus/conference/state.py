@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from focus.bridge.stress import RAMPUP_BUCKET, Window
 from focus.conference.budgets import Bucket, Invitations
 from focus.conference.offer import Features
 from focus.conference.signalling import SourceLog
@@ -208,6 +209,9 @@ class BridgeSession(Row):
     internal_error_of: str = ""
     """Endpoint whose allocation ended in an internal-server-error: a second one's is the bridge's fault (K-441)."""
 
+    recent: Window = field(default_factory=lambda: Window(RAMPUP_BUCKET), metadata=DERIVED)
+    """Endpoints that were added to it (B-502)."""
+
     def tables(self) -> Iterable[Rows[Endpoint]]:
         """Its endpoints go with it."""
         return (self.endpoints,)
@@ -301,6 +305,8 @@ class ConferenceState(Row):
     no_bridge_said: float = float("-inf")
     start_muted: Tuple[bool, bool] = (False, False)
     """Audio, video: the moderators' wish for those who join later (C-632)."""
+    pinned_version: Optional[str] = None
+    """Full version of the bridges it is held to (B-507)."""
 
     # Tables.
     present: Rows[str] = field(default_factory=lambda: Rows("present", str), metadata=DERIVED)

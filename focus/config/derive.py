@@ -5,7 +5,7 @@ import os
 from typing import Any, Callable, Dict, List, Tuple
 
 from focus.config.errors import ConfigError
-from focus.config.kinds import DOMAIN, WrongValue
+from focus.config.kinds import DOMAIN, SPLIT, VISITOR, WrongValue
 from focus.config.options import BY_NAME, EXTENSIONS, VIDEO_CODECS
 from focus.config.value import Origin
 
@@ -78,6 +78,7 @@ def checked(values: Dict[str, Any], origins: Dict[str, Origin]) -> List[str]:
     """Warnings about options that don't go together. Raises ConfigError where that can't work at all."""
     warnings = []
     _check_codecs(values)
+    warnings += _check_selection(values, origins)
     _check_ca_file(values, origins)
     if values["user_password"] is None and origins["user_name"].given:
         option = BY_NAME["user_password"]
@@ -87,6 +88,26 @@ def checked(values: Dict[str, Any], origins: Dict[str, Origin]) -> List[str]:
             values["client_proxy"] == "%s.%s" % (values["component_subdomain"], values["domain"])):
         warnings.append("%s is both the client_proxy component and our own component: the server has room for one of "
                         "them; unset client_proxy or the component's secret" % values["client_proxy"])
+    return warnings
+
+
+def _check_selection(values: Dict[str, Any], origins: Dict[str, Origin]) -> List[str]:
+    """Options of the choice of bridges that need each other (B-524, B-932)."""
+    strategy, warnings = values["selection_strategy"], []
+    for name in ("participant_selection_strategy", "visitor_selection_strategy"):
+        place, = _places(name)
+        if strategy == VISITOR and values[name] is None:
+            raise ConfigError("%s: not set, and the strategy visitor (%s) needs it; give single or region-based" % (
+                place, origins["selection_strategy"]))
+        if strategy != VISITOR and values[name] is not None:
+            warnings.append("%s counts with selection_strategy = visitor only" % place)
+    low, high = "stress_threshold", "load_redistribution_stress_threshold"
+    if values["load_redistribution_enabled"] and values[high] <= values[low]:  # B-871
+        raise ConfigError("%s: %g (%s) is not above %s, which is %g: endpoints would be moved to the bridge they come "
+                          "from; give a higher one" % (*_places(high), values[high], origins[high], *_places(low),
+                                                       values[low]))
+    if strategy == SPLIT and not values["octo_enabled"]:
+        warnings.append("selection_strategy is split and octo_enabled is off: every conference stays on one bridge")
     return warnings
 
 

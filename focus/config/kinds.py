@@ -155,6 +155,19 @@ def choice(*words: str, aliases: Tuple[Tuple[str, str], ...] = ()) -> Kind:
     return Kind(listing, "give one of " + listing, parse)
 
 
+def decimal(low: float, high: float) -> Kind:
+    """A number from ``low`` to ``high`` that may have a fraction."""
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            raise WrongValue("is not a number such as 0.8")
+        value = float(text)
+        if not low <= value <= high:
+            raise WrongValue("is too %s" % ("small" if value < low else "large"))
+        return value
+    return Kind("number, %g to %g" % (low, high), "give a number from %g to %g, such as 0.8" % (low, high), parse,
+                lambda value: "%g" % value)
+
+
 # --- durations and sizes ---------------------------------------------------------------------------------------------
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -250,6 +263,61 @@ def _show_delays(delays: Tuple[Tuple[int, float], ...]) -> str:
 
 
 DELAYS = Kind("sizes with durations", "give sizes with delays such as 50: 500 ms, 100: 1 s", _delays, _show_delays)
+
+
+# --- bridges: strategies and regions ---------------------------------------------------------------------------------
+
+SPLIT, VISITOR = "SplitBridgeSelectionStrategy", "VisitorSelectionStrategy"
+_STRATEGIES = {"single": "SingleBridgeSelectionStrategy", "split": SPLIT,
+               "region-based": "RegionBasedBridgeSelectionStrategy",
+               "intra-region": "IntraRegionBridgeSelectionStrategy", "visitor": VISITOR}
+_MAX_REGION = 128
+
+
+def strategy(*names: str) -> Kind:
+    """One of some strategies by its short name, or by the reference's with or without its package (B-525)."""
+    known = {name: _STRATEGIES[name] for name in names}
+    known.update((name.lower(), name) for name in list(known.values()))
+    short = {value: name for name, value in _STRATEGIES.items()}
+
+    def parse(text: str) -> str:
+        found = known.get(_plain(text).rpartition(".")[2].lower().replace("_", "-"))
+        if found is None:
+            raise WrongValue("is none of them")
+        return found
+    listing = ", ".join(names[:-1]) + " or " + names[-1]
+    return Kind(listing, "give one of " + listing, parse, lambda value: short[value])
+
+
+STRATEGY = strategy(*_STRATEGIES)
+INNER_STRATEGY = strategy(*(name for name in _STRATEGIES if name != "visitor"))
+
+
+def _region(text: str) -> str:
+    if len(text) > _MAX_REGION or not re.fullmatch(r"[^\s,\[\]\"']+", text):
+        raise WrongValue("is not the name of a region")
+    return text
+
+
+def _region_groups(text: str) -> Tuple[Tuple[str, ...], ...]:
+    """``[us-east us-west] [eu-central eu-west]``; commas, quotes and brackets around the whole do no harm."""
+    bare = re.sub("[\"',]", " ", text).strip()
+    if re.fullmatch(r"\[\s*(\[.*\])?\s*\]", bare):
+        bare = bare[1:-1].strip()
+    if re.sub(r"\[[^\[\]]*\]", "", bare).strip():
+        raise WrongValue("has something outside of its groups")
+    groups = tuple(tuple(map(_region, group.split())) for group in re.findall(r"\[([^\[\]]*)\]", bare))
+    seen = set()
+    for region in (region for group in groups for region in group):
+        if region in seen:
+            raise WrongValue("has the region %s twice" % region)
+        seen.add(region)
+    return tuple(group for group in groups if group)
+
+
+REGION = Kind("name of a region", "give a name such as eu-west", _region)
+REGION_GROUPS = Kind("groups of regions", "give groups such as [us-east us-west] [eu-central eu-west], no region twice",
+                     _region_groups, lambda groups: " ".join("[%s]" % " ".join(group) for group in groups))
 
 
 def shown(kind: Kind, value: Optional[Any]) -> str:

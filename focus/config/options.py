@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Tuple
 
 from focus.config import kinds
-from focus.config.kinds import Kind, duration, number
+from focus.config.kinds import Kind, decimal, duration, number
 
 LOG_LEVELS = ("SEVERE", "WARNING", "INFO", "FINE", "FINER")
 _LOG_ALIASES = (("error", "SEVERE"), ("warn", "WARNING"), ("debug", "FINE"), ("trace", "FINER"))
@@ -143,6 +143,103 @@ _BRIDGE = (
          reference="bridge.health-checks.presence-timeout"),
     _row("no_bridge_grace", duration(0, 3600), "30 s", "bridge.no_bridge_grace",
          "How long a conference waits for a bridge before the clients are told that there is none."),
+)
+
+_SELECTION = (
+    _row("selection_strategy", kinds.STRATEGY, "single", "bridge.selection_strategy",
+         "How a participant's bridge is chosen. single: a whole conference on one bridge, the first participant's "
+         "region before load. region-based: near the participant, on a bridge with room. intra-region: all where the "
+         "first one is. visitor: participants and visitors apart, by the two options that follow. split: each on "
+         "another bridge, for tests. All but single use several bridges for one conference only with octo_enabled. "
+         "The reference's names are understood too.",
+         reference="bridge.selection-strategy",
+         legacy="org.jitsi.jicofo.BridgeSelector.BRIDGE_SELECTION_STRATEGY"),
+    _row("participant_selection_strategy", kinds.INNER_STRATEGY, None, "bridge.participant_selection_strategy",
+         "With the strategy visitor, which needs it: how a participant's bridge is chosen.",
+         reference="bridge.participant-selection-strategy"),
+    _row("visitor_selection_strategy", kinds.INNER_STRATEGY, None, "bridge.visitor_selection_strategy",
+         "With the strategy visitor, which needs it: how a visitor's bridge is chosen.",
+         reference="bridge.visitor-selection-strategy"),
+    _row("max_bridge_participants", number(-1, 100000, "people"), "80", "bridge.max_bridge_participants",
+         "From how many participants of one conference on a bridge on another bridge is preferred for the next; 0 "
+         "and -1: however many. Nobody is refused for it.",
+         reference="bridge.max-bridge-participants",
+         legacy="org.jitsi.jicofo.BridgeSelector.MAX_PARTICIPANTS_PER_BRIDGE"),
+    _row("max_bridge_participants_per_interval", number(-1, 100000, "people"), "-1",
+         "bridge.max_bridge_participants_per_interval",
+         "From how many new participants of one conference on a bridge within the interval on another bridge is "
+         "preferred for the next; 0 and -1: however many.",
+         reference="bridge.max-bridge-participants-per-interval"),
+    _row("max_bridge_participants_interval", duration(0.1, 3600), "1 min", "bridge.max_bridge_participants_interval",
+         "The time to which max_bridge_participants_per_interval refers.",
+         reference="bridge.max-bridge-participants-interval"),
+    _row("spread_conferences", kinds.SWITCH, "false", "bridge.spread_conferences",
+         "Begin a new conference on the bridge with the fewest of them, among those that aren't overloaded, instead of "
+         "the one with the least stress: for many rooms that begin small at about the same time, as in schools."),
+    _row("average_participant_stress", decimal(0, 10), "0.01", "bridge.average_participant_stress",
+         "The stress that one more participant will add to a bridge which doesn't say so itself.",
+         reference="bridge.average-participant-stress"),
+    _row("participant_rampup_interval", duration(0.1, 3600), "20 s", "bridge.participant_rampup_interval",
+         "For how long a new participant counts as stress to come.",
+         reference="bridge.participant-rampup-interval"),
+    _row("stress_threshold", decimal(0.001, 100), "0.8", "bridge.stress_threshold",
+         "The stress from which on a bridge is overloaded: others are preferred.",
+         reference="bridge.stress-threshold"),
+    _row("failure_reset_threshold", duration(0.1, 86400), "1 min", "bridge.failure_reset_threshold",
+         "How long a bridge that failed isn't used, at least.",
+         reference="bridge.failure-reset-threshold",
+         legacy="org.jitsi.focus.BRIDGE_FAILURE_RESET_THRESHOLD"),
+    _row("region_groups", kinds.REGION_GROUPS, "", "bridge.region_groups",
+         "Regions that are near each other: [us-east us-west] [eu-central eu-west]. A bridge in a region of the same "
+         "group is the next best to one in the participant's region.",
+         reference="bridge.region-groups"),
+    _row("local_region", kinds.REGION, None, "bridge.local_region",
+         "The focus's own region: what region-based looks for if the participant has no region, or there is no "
+         "bridge near it.",
+         reference="local-region", legacy="org.jitsi.jicofo.BridgeSelector.LOCAL_REGION"),
+    _row("ice_failure_detection_enabled", kinds.SWITCH, "false", "bridge.ice_failure_detection_enabled",
+         "Take a bridge for overloaded when many of its endpoints ask for a new session.",
+         reference="bridge.ice-failure-detection.enabled"),
+    _row("ice_failure_detection_interval", duration(1, 86400), "2 min", "bridge.ice_failure_detection_interval",
+         "The time in which these requests are counted.",
+         reference="bridge.ice-failure-detection.interval"),
+    _row("ice_failure_detection_min_endpoints", number(0, 100000, "endpoints"), "30",
+         "bridge.ice_failure_detection_min_endpoints",
+         "A bridge with fewer endpoints isn't judged by them.",
+         reference="bridge.ice-failure-detection.min-endpoints"),
+    _row("ice_failure_detection_threshold", decimal(0, 1000), "0.1", "bridge.ice_failure_detection_threshold",
+         "How many requests for each of its endpoints are too many.",
+         reference="bridge.ice-failure-detection.threshold"),
+    _row("ice_failure_detection_timeout", duration(1, 86400), "10 min", "bridge.ice_failure_detection_timeout",
+         "For how long that holds after the last request with which there were too many.",
+         reference="bridge.ice-failure-detection.timeout"),
+    _row("load_redistribution_enabled", kinds.SWITCH, "false", "bridge.load_redistribution_enabled",
+         "Move endpoints away from a bridge with too much stress, if another one isn't overloaded. Where a conference "
+         "can't use several bridges, whole conferences move.",
+         reference="bridge.load-redistribution.enabled"),
+    _row("load_redistribution_interval", duration(1, 86400), "1 min", "bridge.load_redistribution_interval",
+         "The time between two looks at the bridges.", reference="bridge.load-redistribution.interval"),
+    _row("load_redistribution_stress_threshold", decimal(0.001, 100), "0.9",
+         "bridge.load_redistribution_stress_threshold",
+         "The stress from which on endpoints are moved away; it has to be above stress_threshold.",
+         reference="bridge.load-redistribution.stress-threshold"),
+    _row("load_redistribution_timeout", duration(1, 86400), "3 min", "bridge.load_redistribution_timeout",
+         "For how long a bridge that gave endpoints away is left alone.",
+         reference="bridge.load-redistribution.timeout"),
+    _row("load_redistribution_endpoints", number(1, 100000, "endpoints"), "10", "bridge.load_redistribution_endpoints",
+         "How many endpoints are moved away from a bridge at a time.",
+         reference="bridge.load-redistribution.endpoints"),
+)
+
+_OCTO = (
+    _row("octo_enabled", kinds.SWITCH, "false", "octo.enabled",
+         "Let a conference use several bridges, which pass its media to each other. The bridges need relays switched "
+         "on.",
+         reference="octo.enabled"),
+    _row("octo_allow_mixed_versions", kinds.SWITCH, "false", "octo.allow_mixed_versions",
+         "Also let bridges of different versions share a conference. Without it a conference stays with the version "
+         "it began with as long as there is a bridge of it, and moves to the newest one as a whole then.",
+         reference="octo.allow-mixed-versions"),
 )
 
 _CONFERENCE = (
@@ -292,7 +389,8 @@ EXTENSIONS = tuple(row[0] for row in _EXTENSIONS)
 
 #: Every option, in the order of the ini. An option that is derived from another one stands behind it.
 OPTIONS: Tuple[Option, ...] = (
-    _XMPP + _COMPONENT + _BRIDGE + _CONFERENCE + _VISITORS + _JOURNAL + _LOG + tuple(_codec_rows()))
+    _XMPP + _COMPONENT + _BRIDGE + _SELECTION + _OCTO + _CONFERENCE + _VISITORS + _JOURNAL + _LOG
+    + tuple(_codec_rows()))
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -302,6 +400,7 @@ SECTIONS = {
     "component": "The connection as a component (XEP-0114), for installations whose clients ask focus.<domain> and "
                  "whose server has no client_proxy module.",
     "bridge": "The videobridges.",
+    "octo": "Several bridges for one conference.",
     "conference": "What holds for every conference.",
     "sctp": "Data channels.",
     "visitors": "Members who only watch and listen.",

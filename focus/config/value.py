@@ -59,6 +59,32 @@ class Config:
     health_checks_use_presence: bool
     health_checks_presence_timeout: float
     no_bridge_grace: float
+    selection_strategy: str
+    """The reference's name of it, as of the next two (``bridge.rules``)."""
+    participant_selection_strategy: Optional[str]
+    visitor_selection_strategy: Optional[str]
+    max_bridge_participants: int
+    max_bridge_participants_per_interval: int
+    max_bridge_participants_interval: float
+    spread_conferences: bool
+    average_participant_stress: float
+    participant_rampup_interval: float
+    stress_threshold: float
+    failure_reset_threshold: float
+    region_groups: Tuple[Tuple[str, ...], ...]
+    local_region: Optional[str]
+    ice_failure_detection_enabled: bool
+    ice_failure_detection_interval: float
+    ice_failure_detection_min_endpoints: int
+    ice_failure_detection_threshold: float
+    ice_failure_detection_timeout: float
+    load_redistribution_enabled: bool
+    load_redistribution_interval: float
+    load_redistribution_stress_threshold: float
+    load_redistribution_timeout: float
+    load_redistribution_endpoints: int
+    octo_enabled: bool
+    octo_allow_mixed_versions: bool
     initial_timeout: float
     single_participant_timeout: float
     min_participants: int

@@ -44,6 +44,15 @@ def test_fanout(server: str, tmp_path: Path) -> None:
     assert profile.stat().st_size
 
 
+def test_selection() -> None:
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "selection.py"), "--bridges=100", "--choices=300"],
+                          capture_output=True, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({line["strategy"] for line in lines}) == len(lines) == 5
+    assert all(line["counts"] is True and 0 < line["us_median"] <= line["us_max"] for line in lines)
+
+
 def test_a_run_that_does_not_count_says_so() -> None:
     done = subprocess.run([sys.executable, str(BENCHMARKS / "fanout.py"), "--server=sink", "--participants=3",
                            "--timeout=0.01"], capture_output=True, timeout=120, check=False)

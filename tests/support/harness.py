@@ -54,6 +54,7 @@ class Scene:
 
     def __init__(self, bridges: int = 1, features: Optional[Features] = CLIENT_FEATURES, join: bool = True,
                  properties: Optional[Dict[str, str]] = None, **options: Any) -> None:
+        options.setdefault("health_checks_enabled", "false")  # nobody asks the bridges here
         flags = ["--domain=meet.example"] + ["--%s=%s" % pair for pair in options.items()]
         self.config = load(flags, {})
         self.now = 1000.0
@@ -67,9 +68,11 @@ class Scene:
         self.told: List[Any] = []
         """Bridge events for all conferences."""
         self.wake_at: Optional[float] = None
-        self.bridges = Bridges()
+        self.bridges = Bridges.configured(self.config)
         for jid in (BRIDGE, SECOND_BRIDGE)[:bridges]:
-            self.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3"), None, self.now)
+            relay_id = jid.partition("/")[2] if self.config.octo_enabled else None
+            self.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3", relay_id=relay_id), None,
+                               self.now)
         self._ids = itertools.count(1)
         self._next_accept = itertools.count(1)
         self._jingles = itertools.count(1)

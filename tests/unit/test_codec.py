@@ -23,7 +23,9 @@ STORED: Dict[str, Tuple[str, ...]] = {
     "focus.bridge.pool.Bridge": (
         "jid", "added_at", "seen_at", "average_stress", "stress", "graceful_shutdown", "shutting_down", "draining",
         "version", "release", "region", "relay_id", "healthy", "stamp", "real_jid", "sctp", "sctp_asked_at",
-        "failed_at", "failed_why", "unproven"),  # in its place stood "silent": not used before it is heard, too
+        "failed_at", "failed_why", "unproven",  # in its place stood "silent": not used before it is heard, too
+        "passed", "failing_ice_until"),
+    "focus.bridge.pins.Pin": ("room", "version", "until"),
     "focus.bridge.pool.Owed": ("bridge", "meeting_id", "since"),
     "focus.conference.signalling.SourceLog": ("version",),
     "focus.conference.state.Asker": ("connection", "id", "to", "from_", "since"),

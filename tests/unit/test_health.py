@@ -5,9 +5,9 @@ from typing import Any, Dict, List, Set
 
 import pytest
 
-from focus.bridge.checking import Checker, Place, doubt_after
+from focus.bridge.checking import Checker, Place
 from focus.bridge.health import Rules
-from focus.bridge.pool import Bridges
+from focus.bridge.pool import Bridges, doubt_after
 from focus.stanzas.errors import ParsedError
 from focus.stanzas.stanza import Iq
 from tests.support.harness import Stats
@@ -22,7 +22,7 @@ class World:
     def __init__(self, count=1, busy=(), checked=True, **rules) -> None:
         self.now = 0.0
         self.rules = Rules(**rules) if checked else None
-        self.bridges = Bridges(checked=checked, doubt_after=doubt_after(self.rules))
+        self.bridges = Bridges(checked=checked, doubt_after=doubt_after(self.rules.silence if self.rules else 0.0))
         self.silent: Set[str] = set()
         self.publishing: Set[str] = set()
         self.errors: Dict[str, str] = {}

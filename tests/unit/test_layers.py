@@ -14,7 +14,9 @@ FOCUS = ROOT / "focus"
 #: What has to be importable, and so usable in tables of cases, without any library.
 PURE = sorted(
     ["focus.values." + path.stem for path in (FOCUS / "values").glob("*.py") if path.stem != "__init__"]
-    + ["focus.conference.offer", "focus.conference.validation", "focus.bridge.selection", "focus.config"])
+    + ["focus.conference.offer", "focus.conference.validation", "focus.config"]
+    + ["focus.bridge." + name for name in ("rules", "selection", "strategies", "stress", "ranking",
+                                           "moving", "redistribution", "pins")])
 
 LIBRARIES = {"gevent", "greenlet", "lxml", "sleekxmpp", "dns"}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import pytest
 
 from focus.bridge.pool import Bridges
+from focus.bridge.rules import describe
+from focus.config import load
 from tests.support.harness import BRIDGE, Stats
 
 WORDS = dict(stress_level=0.1, drain=False, version="2.3")
@@ -35,7 +37,7 @@ class TestOperational:
         """U-16"""
         bridges = pool()
         bridges.failed(BRIDGE, "no answer", 5.0)
-        assert candidate(bridges, 45.0).why_not == "since 40 s: no answer"
+        assert describe(bridges.candidates(45.0), 45.0) == "jvb1: not operational (since 40 s: no answer)"
 
 
 class TestStats:
@@ -76,8 +78,6 @@ class TestStats:
         assert candidate(bridges).version == full
 
     @pytest.mark.parametrize("change, real_jids", [
-        (dict(version="2.4"), ["jvb@auth.meet.example/A"]),
-        (dict(relay_id="r2"), ["jvb@auth.meet.example/A"]),
         (dict(), ["jvb@auth.meet.example/B"]),
         (dict(), ["jvb@auth.meet.example/A", "jvb@auth.meet.example/B"]),
         (dict(), ["jvb@auth.meet.example/B", "jvb@auth.meet.example/A"])])
@@ -88,6 +88,13 @@ class TestStats:
         assert [e.kind for e in events] == ["lost"] and not candidate(bridges, 1.0).operational
         assert not bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), real_jids, 6.0)
 
+    @pytest.mark.parametrize("change", [dict(version="2.4"), dict(relay_id="r2")])
+    def test_new_words(self, change):
+        """B-210: removed and added; whoever says so is the process that is asked."""
+        bridges = pool(relay_id="r1")
+        events = bridges.heard(BRIDGE, Stats(**dict(WORDS, **change)), ["jvb@auth.meet.example/A"], 1.0)
+        assert [e.kind for e in events] == ["lost", "usable"] and candidate(bridges, 1.0).operational
+
     def test_the_old_one_of_two_goes(self):
         """B-411: when the server has given the old connection up, the new process is no newer."""
         bridges = pool()
@@ -97,7 +104,8 @@ class TestStats:
     def test_not_shutting_down_any_more(self):
         """T-5"""
         bridges = pool(shutting_down=True)
-        assert [e.kind for e in bridges.heard(BRIDGE, Stats(**WORDS, shutting_down=False), None, 1.0)] == ["lost"]
+        events = bridges.heard(BRIDGE, Stats(**WORDS, shutting_down=False), None, 1.0)
+        assert [e.kind for e in events] == ["lost", "usable"]
         assert not candidate(bridges).shutting_down
 
 
@@ -112,6 +120,14 @@ class TestStress:
         assert candidate(bridges, 24.9).stress == pytest.approx(expected)
         assert candidate(bridges, 25.0).stress == pytest.approx(reported)
 
+    def test_a_report_does_not_take_them_back(self):
+        """B-304, T-9: it is older than they are."""
+        bridges = pool(stress_level=0.2)
+        for _ in range(10):
+            bridges.placed(BRIDGE, 5.0)
+        bridges.heard(BRIDGE, Stats(stress_level=0.25), None, 6.0)
+        assert candidate(bridges, 6.0).stress == pytest.approx(0.35)
+
     def test_counts(self):
         """B-305: never below zero."""
         bridges = pool()
@@ -119,6 +135,25 @@ class TestStress:
         bridges.placed(BRIDGE, 0.0)
         bridges.conference(BRIDGE, +1)
         assert bridges.get(BRIDGE).endpoints == 1 and candidate(bridges).conferences == 1
+
+
+class TestOptions:
+    @pytest.mark.parametrize("option, probe", [
+        ("failure_reset_threshold=3s", lambda b: (b.failed(BRIDGE, "x", 0.0), b.passed(BRIDGE, 1.0),
+                                                  candidate(b, 3.0).operational)[2]),
+        ("health_checks_enabled=false", lambda b: (b.failed(BRIDGE, "x", 0.0), candidate(b, 60.0).operational)[1]),
+        ("health_checks_silence=2s", lambda b: (b.doubt(BRIDGE, 1.0), BRIDGE in b.doubts)[1]),
+        ("participant_rampup_interval=3s", lambda b: (b.placed(BRIDGE, 0.0), candidate(b, 3.0).stress == 0.0)[1]),
+        ("average_participant_stress=0.5", lambda b: (b.placed(BRIDGE, 0.0), candidate(b, 0.0).stress == 0.5)[1]),
+        ("stress_threshold=0.02", lambda b: ([b.placed(BRIDGE, 0.0) for _ in range(2)],
+                                             b.is_overloaded(b.get(BRIDGE), 0.0))[1]),
+    ])
+    def test_each_does_something(self, option, probe):
+        """B-909 to B-912"""
+        for flags, expected in (([], False), (["--" + option], True)):
+            bridges = Bridges.configured(load(["--domain=meet.example", *flags], {}))
+            bridges.heard(BRIDGE, Stats(drain=False, version="1"), None, 0.0)
+            assert probe(bridges) is expected
 
 
 class TestMembership:

@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from focus import service
+from focus.conference.state import BridgeSession, Endpoint
 from focus.config import load
 from focus.journal.lock import Lock
 from focus.journal.opening import open_journal
@@ -119,6 +120,31 @@ def test_an_unknown_proxy_is_neither_accepted_nor_refused(world, caplog):
     assert len(client.sent) == sent + 2
 
 
+def test_load_is_moved_away_in_time(monkeypatch):
+    """B-870: the clock is set for it, and the conferences hear of it."""
+    client = Wire("client", "focus@auth.meet.example/focus", managed=True)
+    monkeypatch.setattr(service, "connections", lambda *_: {"client": client})
+    clock = [100.0]
+    options = ["--domain=meet.example", "--load_redistribution_enabled=true", "--health_checks_enabled=false",
+               "--load_redistribution_interval=40s"]
+    built = service.Service(load(options, {}), now=lambda: clock[0])
+    built._ticker.tick([Connected(client, False, client.jid, 1)])
+    hot, cold = (built.brewery.room + "/" + name for name in ("hot", "cold"))
+    for jid, stress in ((hot, 0.95), (cold, 0.1)):
+        built.bridges.heard(jid, Stats(stress_level=stress, drain=False, version="1"), None, clock[0])
+    for room in ("one@conference.meet.example", "two@conference.meet.example"):
+        built.conferences.begin_anew(room)
+        conference = built.conferences.get(room)
+        assert conference is not None
+        session = conference.state.bridges[hot] = BridgeSession(hot, "s", None)
+        session.endpoints["anna0001"] = Endpoint("anna0001", 1)
+    tick(built, clock, 39)
+    assert built.bridges.counters.redistributed == 0
+    tick(built, clock, 1)
+    assert built.bridges.counters.redistributed == built.bridges.rows[hot].endpoints_moved == 2
+    assert built.moves.next_at == clock[0] + 40
+
+
 class TestRestored:
     """A later process with the same journal (DESIGN, "Coming back, resumed")."""
 
@@ -152,6 +178,19 @@ class TestRestored:
             "affiliation='owner' role='moderator'/><status code='110'/></x></presence></s>" % asked[0].get("to"))[0]
         built._ticker.tick([Arrived(client, own, 10)])
         assert built.brewery.inside and not built.brewery.lanes
+        self.end(built, lock)
+
+    def test_pins_hold_on(self, monkeypatch, tmp_path):
+        """B-507: the next conference of the room is held to the version, also of a later process."""
+        built, _, lock = self.start(monkeypatch, tmp_path)
+        built.conferences.pins.pin("standup@conference.meet.example", "2.3", 5, 100.0)
+        tick(built, [100.0], 0.0)
+        self.end(built, lock)
+        built, _, lock = self.start(monkeypatch, tmp_path)
+        for room, version in (("standup", "2.3"), ("other", None)):
+            built.conferences.begin_anew(room + "@conference.meet.example")
+            conference = built.conferences.get(room + "@conference.meet.example")
+            assert conference is not None and conference.state.pinned_version == version
         self.end(built, lock)
 
     def test_bridges_are_known(self, monkeypatch, tmp_path):
