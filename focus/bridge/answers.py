@@ -18,6 +18,7 @@ class Step(Enum):
     CLEAR = "expire what is there under this meeting id, then create again"
     FORGET_ENDPOINT = "forget that endpoint, re-invite that participant"
     REPEAT = "send the same request once more"
+    RENEW_LINK = "create both sides of the link again"
     LOG = "log only"
 
 
@@ -67,6 +68,19 @@ _UPDATE: _Table = (
     ("item-not-found", "unknown_endpoint", Step.FORGET_ENDPOINT, Mark.NONE),       # K-481
 )
 
+# Whatever isn't named: drop the session of the bridge that was asked, and nothing for the bridge (K-483, K-482).
+_RELAY_CREATION: _Table = (
+    (TIMEOUT, None, Step.DROP, Mark.FAILED),                                       # B-714
+    ("item-not-found", "conference_not_found", Step.DROP, Mark.NONE),              # K-482
+    ("item-not-found", None, Step.DROP, Mark.FAILED),                              # the bridge left the room
+    ("conflict", None, Step.RENEW_LINK, Mark.NONE),                                # K-430: an old one is still there
+)
+
+_RELAY_UPDATE: _Table = (
+    (TIMEOUT, None, Step.REPEAT, Mark.NONE),                                       # B-655, B-715
+    ("bad-request", None, Step.RENEW_LINK, Mark.NONE),                             # K-438: it has no such relay
+)
+
 
 class Failure(NamedTuple):
     """An answer that is no success, as far as the tables look at it."""
@@ -101,6 +115,23 @@ def judge_update(failure: Failure, repeated: bool) -> Verdict:
     if failure.condition == TIMEOUT and repeated:
         return Verdict(Step.DROP, Mark.FAILED, "two requests in a row without an answer")
     return _look_up(_UPDATE, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
+
+
+def judge_relay_creation(failure: Failure, asked_sctp: bool) -> Verdict:
+    """What follows when one side of a link couldn't be made; ``asked_sctp``: as of an allocation.
+
+    A bridge without relays says the same as one without SCTP (K-433, K-437), so nothing is noted about the bridge.
+    """
+    if failure.condition == "feature-not-implemented" and asked_sctp:
+        return Verdict(Step.WITHOUT_SCTP, Mark.NONE, str(failure))
+    return _look_up(_RELAY_CREATION, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
+
+
+def judge_relay_update(failure: Failure, repeated: bool) -> Verdict:
+    """What follows when a relay's transport or endpoints weren't taken; ``repeated``: as of an endpoint's update."""
+    if failure.condition == TIMEOUT and repeated:
+        return Verdict(Step.DROP, Mark.FAILED, "two requests in a row without an answer")
+    return _look_up(_RELAY_UPDATE, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
 
 
 def _look_up(table: _Table, failure: Failure, otherwise: Verdict) -> Verdict:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Optional, Union
 
+from focus.bridge import relay_replies, relays
 from focus.bridge import session as sending
 from focus.bridge.answers import (
     INCOMPLETE,
@@ -73,6 +74,10 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
             session.expiring.pop(endpoint, None)
         session.touch()
         return []
+    if request.kind in relays.KINDS:
+        failure = _failure(iq)
+        verdict = relay_replies.answered(turn, session, request, failure, None if iq is None else iq.payload)
+        return [] if verdict is None else _consequences(turn, session, verdict)
     row = session.endpoints.get(request.endpoint)
     if request.kind == "allocate":
         return _allocation_answered(turn, session, row, request, iq)
@@ -84,6 +89,11 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
             row.repeated = False
         return []
     return _update_failed(turn, session, row, failure)
+
+
+def _consequences(turn: Turn, session: BridgeSession, verdict: Verdict) -> List[Consequence]:
+    _mark(turn, session.bridge, verdict)
+    return [drop(turn, session, verdict.why)] if verdict.step is Step.DROP else []
 
 
 def _failure(iq: Optional[Any]) -> Optional[Failure]:
@@ -121,7 +131,7 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
             session.feedback = modified.feedback
         answer = next((e for e in modified.endpoints if e.id == request.endpoint), None)
         if session.phase == CREATING:
-            session.phase = READY
+            _stands(turn, session)
         if current and (answer is None or answer.transport is None or (asked_sctp and answer.sctp_port is None)):
             failure = Failure(INCOMPLETE, text="the answer lacks the transport or the SCTP port")
     if failure is not None:
@@ -136,6 +146,12 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
     return [Allocated(row.id, row.invite, answer.transport, answer.sctp_port if asked_sctp else None, session.bridge)]
 
 
+def _stands(turn: Turn, session: BridgeSession) -> None:
+    """The conference is on the bridge: its side of the links may be made, and the others' (K-510)."""
+    session.phase = READY
+    turn.dirty_bridges.update(relays.neighbours(session))
+
+
 def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
                        failure: Failure, asked_sctp: bool) -> List[Consequence]:
     again = session.internal_error_of not in ("", request.endpoint)
@@ -148,7 +164,7 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     if failure.condition == "internal-server-error":
         session.internal_error_of = request.endpoint
     if verdict.step is Step.WITHOUT_SCTP:
-        session.phase = READY  # the conference stands although its first endpoint was refused (K-311)
+        _stands(turn, session)  # although its first endpoint was refused (K-311)
         if row is not None:
             row.asked = False
         return []
@@ -194,7 +210,9 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
         if session.endpoints.pop(gone, None) is None:
             return []
         turn.around.bridges.removed(session.bridge)
-        if not session.endpoints:
+        if session.endpoints:
+            relays.withdraw(turn, gone)  # B-654
+        else:
             sending.close(turn, session)
         return [Reinvite([gone], session.bridge, verdict.why)]
     return [drop(turn, session, verdict.why)]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from typing import Any, List, Optional
 
+from focus.bridge import relays
 from focus.conference.offer import ASSUMED_FEATURES, capabilities_for, media_for
-from focus.conference.state import CREATING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
+from focus.conference.state import CREATING, LEAVING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
 from focus.values.sources import EMPTY_SOURCES
@@ -38,14 +39,18 @@ def allocate(turn: Turn, bridge_jid: str, participant: Participant) -> BridgeSes
     session = state.bridges.get(bridge_jid)
     if session is None:
         bridge = turn.around.bridges.get(bridge_jid)
-        session = BridgeSession(bridge_jid, str(uuid.uuid4()), bridge.region if bridge is not None else None)
+        session = BridgeSession(bridge_jid, str(uuid.uuid4()), bridge.region if bridge is not None else None,
+                                visitor=state.is_visitor(participant.endpoint))
         state.bridges[bridge_jid] = session
         turn.around.bridges.conference(bridge_jid, +1)
+        relays.attach(turn, session)
     old = session_of(turn, participant.endpoint)
     if old is not None:  # released first, never allocated twice (T-18)
         release(turn, old, participant.endpoint, keep_session=old is session)
     session.recent.add(turn.now)
-    session.endpoints[participant.endpoint] = Endpoint(participant.endpoint, participant.invite)
+    row = Endpoint(participant.endpoint, participant.invite, visitor=state.is_visitor(participant.endpoint))
+    session.endpoints[participant.endpoint] = row
+    relays.announce(turn, session, row)
     turn.around.bridges.placed(bridge_jid, turn.now)
     turn.dirty_bridges.add(bridge_jid)
     return session
@@ -64,6 +69,8 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
             # one without credentials would make the bridge forget those it has
             row.unsent = (*row.unsent, transport if transport.ufrag else row.transport)
     row.send_sources = row.send_sources or sources
+    if sources:
+        relays.sources_changed(turn, endpoint)
     if last_n is not None:
         row.last_n = last_n
     turn.dirty_bridges.add(session.bridge)
@@ -98,7 +105,9 @@ def release(turn: Turn, session: BridgeSession, endpoint: str, keep_session: boo
     turn.around.bridges.removed(session.bridge)
     if not session.endpoints and not keep_session:
         close(turn, session)
-    elif row.asked:
+        return
+    relays.withdraw(turn, endpoint)
+    if row.asked:
         session.expired = (*session.expired, endpoint)
         turn.dirty_bridges.add(session.bridge)
 
@@ -112,6 +121,7 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     turn.state.bridges.pop(session.bridge, None)
     turn.around.bridges.removed(session.bridge, len(endpoints))
     turn.around.bridges.conference(session.bridge, -1)
+    relays.detach(turn, session.bridge)
     if tell and session.phase != NEW and turn.around.bridges.get(session.bridge) is not None:
         expire_conference(turn, session.bridge)
     elif session.phase != NEW:
@@ -156,7 +166,7 @@ def flush(turn: Turn, bridge_jid: str) -> None:
         if not row.asked:
             if row.id in session.expiring:
                 turn.sooner("bridges", session.expiring[row.id])
-            elif row.id not in session.expired:
+            elif row.id not in session.expired and not relays.is_leaving(session, row.id):
                 _send_creation(turn, session, row)
                 if session.phase == CREATING:
                     return
@@ -167,15 +177,20 @@ def flush(turn: Turn, bridge_jid: str) -> None:
                 row.ice_restart = False
                 _modify(turn, session.id, session.bridge, "ice-restart", [EndpointRequest(row.id, ice_restart=True)],
                         row.id, row.invite)
-    if session.expired and session.phase == READY:
-        if any(row.created for row in session.endpoints.values()):
-            _send_expiries(turn, session)
-        elif not any(row.asked for row in session.endpoints.values()):
-            _start_anew(turn, session)
+    if session.phase != READY:
+        return
+    is_held = any(row.created for row in session.endpoints.values()) or relays.any_in(session, READY)
+    if is_held and session.expired:
+        _send_expiries(turn, session)
+    elif (session.expired or relays.any_in(session, LEAVING)) and not is_held and not (
+            any(row.asked for row in session.endpoints.values()) or relays.any_in(session, CREATING)):
+        _start_anew(turn, session)
+        return
+    relays.flush(turn, session, may_expire=is_held)
 
 
 def _start_anew(turn: Turn, session: BridgeSession) -> None:
-    """Nobody of this session is left on the bridge but who is to be expired: the conference there ends with it (K-352).
+    """Nothing of this session is left on the bridge but what is to be expired: the conference ends with it (K-352).
 
     Those that wait get a new one under a new session id, so that answers of the old one are known.
     """
@@ -183,6 +198,7 @@ def _start_anew(turn: Turn, session: BridgeSession) -> None:
     session.id = str(uuid.uuid4())
     session.expired = ()
     session.expiring = {}
+    relays.begin_anew(turn, session)
     expire_conference(turn, session.bridge)
 
 
@@ -192,6 +208,7 @@ def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
         del turn.state.clearing[session.bridge]
     if any(until <= turn.now for until in session.expiring.values()):
         session.expiring = {e: until for e, until in session.expiring.items() if until > turn.now}
+    relays.drop_old_waits(turn, session)
 
 
 def _modify(turn: Turn, session_id: str, bridge: str, kind: str, endpoints: List[EndpointRequest],
@@ -284,6 +301,7 @@ def after_reconnect(turn: Turn) -> None:
                 row.asked = False
                 if session.phase == READY:
                     session.expired = (*session.expired, row.id)
+    relays.after_reconnect(turn)
     turn.dirty_bridges.update(turn.state.bridges)
 
 

@@ -305,8 +305,10 @@ def _settle_owner(turn: Turn) -> None:
 
 
 def _settle_bridges(turn: Turn) -> None:
-    for bridge in sorted(turn.dirty_bridges):
-        bridge_session.flush(turn, bridge)
+    while turn.dirty_bridges:
+        bridge = min(turn.dirty_bridges)
+        turn.dirty_bridges.discard(bridge)
+        bridge_session.flush(turn, bridge)  # one that has to begin anew concerns those it is linked with
 
 
 SETTLE = (_settle_owner, _settle_bridges, updates.flush, publishing.flush)

@@ -180,12 +180,75 @@ class Endpoint(Row):
     """An update's time-out was answered by a repetition already (K-480)."""
     ice_restart: bool = False
     """New ICE credentials are to be asked for (J-863)."""
+    visitor: bool = False
+    """It only receives, and other bridges aren't told of it (B-720)."""
 
 
-# Phases of a conference on one bridge.
+# Phases of a conference on one bridge, and of a relay in it.
 NEW = "new"            # nothing sent yet
 CREATING = "creating"  # the creating request is out, everything else waits for its answer (K-132)
 READY = "ready"
+LEAVING = "leaving"    # a relay that is to be expired
+EXPIRING = "expiring"  # a relay whose expiry is out
+
+
+@dataclass(eq=False)
+class RelayedEndpoint(Row):
+    """An endpoint of another bridge, as far as this one was told of it through a relay (K-514)."""
+
+    id: str
+    asked: bool = False
+    """The creating request left."""
+    created: bool = False
+    """The bridge has confirmed it."""
+    send_sources: bool = False
+    """The full source set is to be sent."""
+
+
+@dataclass(eq=False)
+class Relay(Row):
+    """One side of the link to another bridge of the conference, keyed by the link's number (B-702)."""
+
+    link: str
+    """The same on both sides; a link that is made again has a new one."""
+    bridge: str
+    """JID of the other bridge."""
+    relay_id: str
+    """Of the other bridge (K-124)."""
+    mesh: str
+    initiator: bool
+    """This side's bridge was in the conference first (B-703)."""
+    phase: str = NEW
+    sctp: Optional[bool] = None
+    """Whether the bridges' channel is SCTP; None until one of the sides is asked for."""
+    refused_sctp: bool = False
+    """This side's bridge was asked for SCTP and refused (K-476)."""
+    transport: Optional[Transport] = None
+    """What the other bridge said of its side."""
+    handed_over: bool = False
+    """This bridge was told that (B-712)."""
+    silent_at: float = 0.0
+    """Monotonic seconds of a time-out that was answered by a repetition, 0 if none (B-655)."""
+    renewals: int = 0
+    """How often the link was made again because a bridge refused something about it."""
+    expired: Tuple[str, ...] = ()
+    """Relayed endpoints to be expired with the next request."""
+    expiring: Dict[str, float] = field(default_factory=dict)
+    """Those whose expiry is under way, with the time (monotonic seconds) at which it is no longer waited for."""
+    until: float = 0.0
+    """Monotonic seconds at which the relay's own expiry is no longer waited for."""
+    endpoints: Rows[RelayedEndpoint] = field(default_factory=lambda: Rows("relayed", RelayedEndpoint),
+                                             metadata=DERIVED)
+    """What is behind it, visitors left out."""
+
+    def tables(self) -> Iterable[Rows[Any]]:
+        """Its relayed endpoints go with it."""
+        return (self.endpoints,)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it isn't on its way out."""
+        return self.phase not in (LEAVING, EXPIRING)
 
 
 @dataclass(eq=False)
@@ -208,13 +271,18 @@ class BridgeSession(Row):
     """How often a conference of an earlier focus was cleared away for this session (B-645)."""
     internal_error_of: str = ""
     """Endpoint whose allocation ended in an internal-server-error: a second one's is the bridge's fault (K-441)."""
+    relay_id: Optional[str] = None
+    """As the bridge announced it at the beginning; later changes don't count (B-601)."""
+    visitor: bool = False
+    """Begun for a visitor; fixed for its life (B-544)."""
+    relays: Rows[Relay] = field(default_factory=lambda: Rows("relay", Relay), metadata=DERIVED)
 
     recent: Window = field(default_factory=lambda: Window(RAMPUP_BUCKET), metadata=DERIVED)
     """Endpoints that were added to it (B-502)."""
 
-    def tables(self) -> Iterable[Rows[Endpoint]]:
-        """Its endpoints go with it."""
-        return (self.endpoints,)
+    def tables(self) -> Iterable[Rows[Any]]:
+        """Its endpoints and relays go with it."""
+        return (self.endpoints, self.relays)
 
 
 @dataclass(eq=False)
@@ -307,6 +375,10 @@ class ConferenceState(Row):
     """Audio, video: the moderators' wish for those who join later (C-632)."""
     pinned_version: Optional[str] = None
     """Full version of the bridges it is held to (B-507)."""
+    links: int = 0
+    """Counts the links between its bridges."""
+    meshes: int = 0
+    """Counts the meshes beside the core's (B-543)."""
 
     # Tables.
     present: Rows[str] = field(default_factory=lambda: Rows("present", str), metadata=DERIVED)
@@ -380,11 +452,21 @@ def read_state(ledger: Ledger, stored: Dict[str, List[Tuple[str, int, bytes]]]) 
     for table in state.rows():
         table.load(ledger, "", stored.get(table.kind, ()))
         ledger.roots.append(table)
-    endpoints: Dict[str, List[Tuple[str, int, bytes]]] = {}
-    for key, order, value in stored.get("endpoint", ()):
-        bridge, _, endpoint = key.rpartition("\n")
-        endpoints.setdefault(bridge, []).append((endpoint, order, value))
+    endpoints, relays, relayed = (_by_owner(stored.get(kind, ())) for kind in ("endpoint", "relay", "relayed"))
     for session in state.bridges.values():
         session.endpoints.load(ledger, session.bridge + "\n", endpoints.get(session.bridge, ()))
+        session.relays.load(ledger, session.bridge + "\n", relays.get(session.bridge, ()))
+        for key, relay in session.relays.items():
+            owner = "%s\n%s" % (session.bridge, key)
+            relay.endpoints.load(ledger, owner + "\n", relayed.get(owner, ()))
     state.index()
     return state
+
+
+def _by_owner(stored: Iterable[Tuple[str, int, bytes]]) -> Dict[str, List[Tuple[str, int, bytes]]]:
+    """Rows of tables that belong to other rows: the owner's key to the rows as one table has them."""
+    found: Dict[str, List[Tuple[str, int, bytes]]] = {}
+    for key, order, value in stored:
+        owner, _, own = key.rpartition("\n")
+        found.setdefault(owner, []).append((own, order, value))
+    return found

@@ -38,6 +38,7 @@ def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
     fill("brewery_jid", "jvbbrewery@internal." + values["user_domain"], "derived from user_domain")
     fill("max_ssrc_groups_per_user", values["max_ssrcs_per_user"], "derived from max_ssrcs_per_user")
     fill("health_checks_retry_delay", values["health_checks_interval"] / 2, "derived from health_checks_interval")
+    fill("octo_sctp_datachannels", values["sctp_enabled"], "derived from sctp_enabled")
     _journal(values, origins, fill)
     for name in BY_NAME:
         fill(name, None, "default")

@@ -168,6 +168,12 @@ def decimal(low: float, high: float) -> Kind:
                 lambda value: "%g" % value)
 
 
+def class_name(suffix: str, *words: str) -> Kind:
+    """One of some class names of the reference implementation, with or without its package and their common end."""
+    short = choice(*words, aliases=tuple((word[:-len(suffix)], word) for word in words))
+    return short._replace(parse=lambda text: short.parse(text.rpartition(".")[2]))
+
+
 # --- durations and sizes ---------------------------------------------------------------------------------------------
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

@@ -143,6 +143,12 @@ _BRIDGE = (
          reference="bridge.health-checks.presence-timeout"),
     _row("no_bridge_grace", duration(0, 3600), "30 s", "bridge.no_bridge_grace",
          "How long a conference waits for a bridge before the clients are told that there is none."),
+    _row("topology_strategy",
+         kinds.class_name("TopologyStrategy", "SingleMeshTopologyStrategy", "VisitorTopologyStrategy"),
+         "SingleMeshTopologyStrategy", "bridge.topology_strategy",
+         "How the bridges of one conference are linked: SingleMeshTopologyStrategy links each with each; "
+         "VisitorTopologyStrategy does so with those of participants, and hangs each bridge of visitors on one other.",
+         reference="bridge.topology-strategy"),
 )
 
 _SELECTION = (
@@ -233,13 +239,17 @@ _SELECTION = (
 
 _OCTO = (
     _row("octo_enabled", kinds.SWITCH, "false", "octo.enabled",
-         "Let a conference use several bridges, which pass its media to each other. The bridges need relays switched "
-         "on.",
+         "Let a conference use several bridges, which pass its media to each other. Each needs relays switched on and "
+         "a relay id of its own.",
          reference="octo.enabled"),
     _row("octo_allow_mixed_versions", kinds.SWITCH, "false", "octo.allow_mixed_versions",
          "Also let bridges of different versions share a conference. Without it a conference stays with the version "
          "it began with as long as there is a bridge of it, and moves to the newest one as a whole then.",
          reference="octo.allow-mixed-versions"),
+    _row("octo_sctp_datachannels", kinds.SWITCH, None, "octo.sctp_datachannels",
+         "Let the bridges of a conference talk to each other by data channel (SCTP) instead of web socket; if one of "
+         "two refuses it, their link is made again without.",
+         derived="sctp_enabled", reference="octo.sctp-datachannels"),
 )
 
 _CONFERENCE = (

@@ -83,6 +83,7 @@ class Config:
     load_redistribution_stress_threshold: float
     load_redistribution_timeout: float
     load_redistribution_endpoints: int
+    topology_strategy: str
     octo_enabled: bool
     octo_allow_mixed_versions: bool
     initial_timeout: float
@@ -109,6 +110,7 @@ class Config:
     restart_interval: float
     shared_document_use_random_name: bool
     sctp_enabled: bool
+    octo_sctp_datachannels: bool
     visitors_enabled: bool
     server_queue: int
     journal_file: Optional[str]

@@ -122,6 +122,8 @@ class RelayAnswer(NamedTuple):
     transport: Optional[Transport] = None
     sctp_port: Optional[int] = None
     expired: bool = False
+    sctp_role: Optional[str] = None
+    """The opposite of the requested one (K-531)."""
 
 
 class ConferenceModified(NamedTuple):
@@ -419,7 +421,7 @@ def _parse_sources(el: Any) -> SourceSet:
 def parse_conference_modified(el: Any, iq_type: str = "result") -> ConferenceModified:
     """A bridge's answer.  Raises Malformed if it can't be used (K-477)."""
     endpoints = tuple([EndpointAnswer(*_parse_answer(answer)) for answer in el.iterchildren(_ENDPOINT)])
-    relays = tuple([RelayAnswer(*_parse_answer(answer)) for answer in el.iterchildren(_RELAY)])
+    relays = tuple([RelayAnswer(*_parse_answer(answer), _sctp_role(answer)) for answer in el.iterchildren(_RELAY)])
     sources = next(el.iterchildren(_SOURCES), None)
     feedback = EMPTY_SOURCES
     if sources is not None:
@@ -442,6 +444,11 @@ def _parse_answer(el: Any) -> Tuple[str, Optional[Transport], Optional[int], boo
     return required(el, "id"), ice, port, parse_bool(el.get("expire"))
 
 
+def _sctp_role(answer: Any) -> Optional[str]:
+    sctp = answer.find("%s/%s" % (_TRANSPORT, _SCTP))
+    return sctp.get("role") if sctp is not None and sctp.get("role") in SCTP_ROLES else None
+
+
 def write_conference_modified(answer: ConferenceModified) -> str:
     """An answer, as a bridge writes it (K section 2.7)."""
     inner = "".join([_write_answer("endpoint", endpoint) for endpoint in answer.endpoints]
@@ -456,7 +463,8 @@ def _write_answer(name: str, answer: Any) -> str:
     if answer.transport is not None:
         inner = "<transport>%s%s</transport>" % (
             write_transport(answer.transport),
-            "" if answer.sctp_port is None else "<sctp port='%d' role='server'/>" % answer.sctp_port)
+            "" if answer.sctp_port is None else "<sctp port='%d' role='%s'/>" % (
+                answer.sctp_port, getattr(answer, "sctp_role", None) or "server"))
     return "<%s id='%s'%s>%s</%s>" % (name, quote(answer.id), " expire='true'" if answer.expired else "", inner, name)
 
 

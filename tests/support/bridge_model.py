@@ -94,6 +94,29 @@ class Endpoint:
         self.initial_last_n: Optional[int] = None
 
 
+class Relay:
+    """One side of a link to another bridge (K-280)."""
+
+    def __init__(self, element: Any, number: int) -> None:
+        transport = element.find(_NS + "transport")
+        sctp = transport.find(_NS + "sctp")
+        self.id = element.get("id")
+        self.number = number
+        self.ufrag = "r%xk" % number
+        self.mesh = element.get("mesh-id")
+        self.unique_port = _true(transport, "use-unique-port")
+        self.controlling = _true(transport, "ice-controlling")
+        #: role of its channel by SCTP, None if that is a web socket
+        self.sctp_role = None if sctp is None else sctp.get("role")
+        self.payload_types = {one.get("id") for one in element.iter(_RTP + "payload-type")}
+        #: what it was told of the other side
+        self.remote_ufrag = ""
+        self.remote_setup = ""
+        self.opens_web_socket = False
+        #: id -> latest sources
+        self.relayed: Dict[str, List[SourceList]] = {}
+
+
 class Conference:
     """One meeting on the bridge."""
 
@@ -111,10 +134,12 @@ class BridgeModel:
     """The bridge without its XMPP side.
 
     sctp: whether data channels are configured (K-433). graceful: refuses new conferences (K-412).
+    relays: whether there are relays (K-437).
     """
 
-    def __init__(self, *, sctp: bool = False, nickname: str = "jvb1") -> None:
+    def __init__(self, *, sctp: bool = False, nickname: str = "jvb1", relays: bool = False) -> None:
         self.sctp = sctp
+        self.relays = relays
         self.graceful = False
         self.nickname = nickname
         self.conferences: Dict[str, Conference] = {}
@@ -162,8 +187,7 @@ class BridgeModel:
             parts = [self._endpoint(conference, endpoint, tolerant) for endpoint in endpoints]
         except ValueError as error:
             raise Refusal("internal-server-error", str(error)) from None
-        if relays:
-            raise Refusal("feature-not-implemented", "Octo is disabled in configuration.")
+        parts += [self._relay(conference, relay) for relay in relays]
         if _true(request, "create") or any(_true(endpoint, "create") for endpoint in endpoints):
             parts.append(_feedback(conference))
         empty = not conference.endpoints and not conference.relays
@@ -273,6 +297,9 @@ class BridgeModel:
 
     def _create(self, conference: Conference, element: Any) -> Endpoint:
         identifier = element.get("id")
+        if any(identifier in relay.relayed for relay in conference.relays.values()):  # K-341
+            self.violations.append("%s is created on %s while it is a relayed one" % (identifier, self.nickname))
+            raise Refusal("internal-server-error", "Endpoint %s is a relayed one" % identifier)
         if identifier in conference.endpoints:
             raise Refusal("conflict", "Endpoint with ID %s already exists" % identifier)
         capabilities = {capability.get("name") for capability in element.findall(_NS + "capability")}
@@ -336,6 +363,87 @@ class BridgeModel:
         if lists and endpoint.visitor:
             raise Refusal("bad-request", "Attempt to set sources for visitor endpoint " + endpoint.id)
         endpoint.sources = lists
+
+    # One relay (section 5)
+
+    def _relay(self, conference: Conference, element: Any) -> str:
+        if not self.relays:
+            raise Refusal("feature-not-implemented", "Octo is disabled in configuration.")
+        identifier = element.get("id")
+        if _true(element, "expire"):
+            conference.relays.pop(identifier, None)
+            return "<relay expire='true' id='%s'/>" % escape(identifier)
+        relay = conference.relays.get(identifier)
+        described = ""
+        if _true(element, "create"):
+            relay = self._create_relay(conference, element)
+            described = self._describe_relay(relay)
+        elif relay is None:
+            self.violations.append("update of relay %s, which isn't on %s" % (identifier, self.nickname))  # T-23
+            raise Refusal("bad-request", "Unknown relay %s" % identifier)
+        self._relay_transport(relay, element)
+        for endpoint in element.findall("%sendpoints/%sendpoint" % (_NS, _NS)):
+            self._relayed(conference, relay, endpoint)
+        return "<relay id='%s'>%s</relay>" % (escape(identifier), described)
+
+    def _create_relay(self, conference: Conference, element: Any) -> Relay:
+        identifier = element.get("id")
+        if identifier in conference.relays:
+            raise Refusal("conflict", "Relay with ID %s already exists" % identifier)
+        transport = element.find(_NS + "transport")
+        if transport is None:
+            raise Refusal("bad-request", "Attempt to create relay %s with no <transport>" % identifier)
+        if transport.find(_NS + "sctp") is not None and not self.sctp:
+            raise Refusal("feature-not-implemented", "SCTP support is not configured")
+        relay = conference.relays[identifier] = Relay(element, next(self._numbers))
+        if not relay.payload_types or not relay.mesh:
+            self.violations.append("relay %s without media or mesh" % identifier)
+        return relay
+
+    def _relay_transport(self, relay: Relay, element: Any) -> None:
+        transport = element.find("%stransport/%stransport" % (_NS, _ICE))
+        if transport is None:
+            return
+        fingerprint = transport.find(_DTLS + "fingerprint")
+        setup = fingerprint.get("setup") if fingerprint is not None else None
+        if setup not in ("active", "passive"):
+            self.violations.append("setup=%s for relay %s leaves the DTLS role open" % (setup, relay.id))  # T-30
+        web_sockets = [el for el in transport if el.tag == "{http://jitsi.org/protocol/colibri}web-socket"]
+        if web_sockets and (relay.sctp_role is not None or not relay.unique_port):
+            self.violations.append("web socket for the wrong side of relay %s" % relay.id)
+        relay.remote_ufrag = transport.get("ufrag", "")
+        relay.remote_setup = setup or ""
+        relay.opens_web_socket = bool(web_sockets)
+
+    def _relayed(self, conference: Conference, relay: Relay, element: Any) -> None:
+        identifier = element.get("id")
+        if _true(element, "expire"):
+            relay.relayed.pop(identifier, None)
+            return
+        if _true(element, "create"):
+            if identifier in conference.endpoints:
+                self.violations.append("relayed %s replaces the local one on %s" % (identifier, self.nickname))
+            if any(identifier in other.relayed for other in conference.relays.values() if other is not relay):
+                self.violations.append("%s is behind two relays of %s" % (identifier, self.nickname))
+            relay.relayed.setdefault(identifier, [])
+        sources = element.find(_NS + "sources")
+        if identifier not in relay.relayed or sources is None:
+            self.violations.append("nothing to be done with relayed %s on %s" % (identifier, self.nickname))
+            return
+        relay.relayed[identifier] = [_source_list(one) for one in sources.findall(_NS + "media-source")]
+
+    def _describe_relay(self, relay: Relay) -> str:
+        if relay.sctp_role is not None:
+            own_role = "server" if relay.sctp_role == "client" else "client"
+            web_socket, sctp = "", "<sctp port='5000' role='%s'/>" % own_role  # K-531
+        else:
+            web_socket, sctp = ("<web-socket xmlns='http://jitsi.org/protocol/colibri' url='wss://%s.meet.example/"
+                                "colibri-relay-ws/%s/c/%s?pwd=x'/>" % (self.nickname, self.nickname, relay.id)), ""
+        return (
+            "<transport><transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' pwd='p' ufrag='%s'><rtcp-mux/>"
+            "<fingerprint xmlns='urn:xmpp:jingle:apps:dtls:0' setup='actpass' hash='sha-256'>%s</fingerprint>%s"
+            "</transport>%s</transport>" % (relay.ufrag, FINGERPRINT, web_socket, sctp)
+        )
 
     def _describe(self, conference: Conference, endpoint: Endpoint) -> str:
         setup = {"active": "passive", "passive": "active"}.get(endpoint.remote_setup, "actpass")

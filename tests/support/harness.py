@@ -246,6 +246,9 @@ class Scene:
 
     def proper_answer(self, request: Any) -> messages.Answered:
         """What a healthy peer says."""
+        relay = request.find(".//{%s}relay" % COLIBRI)
+        if relay is not None:
+            return self.answer(request, RELAY % (relay.get("id"), ICE if relay.get("create") == "true" else ""))
         if request.find(".//*[@create='true']") is not None:
             return self.allocated(request)
         modified = "<conference-modified xmlns='jitsi:colibri2'/>" if "conference-modify" in kinds(request) else ""
@@ -300,6 +303,9 @@ def accept_contents(nick: str, number: int) -> str:
 
 CLIENT_TRANSPORT = ("<transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='u' pwd='p'><fingerprint "
                     "xmlns='urn:xmpp:jingle:apps:dtls:0' hash='sha-256' setup='active'>AA:BB</fingerprint></transport>")
+ICE = ("<transport><transport xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='ru' pwd='rp'><fingerprint "
+       "xmlns='urn:xmpp:jingle:apps:dtls:0' hash='sha-256' setup='actpass'>EE:FF</fingerprint></transport></transport>")
+RELAY = "<conference-modified xmlns='jitsi:colibri2'><relay id='%s'>%s</relay></conference-modified>"
 ALLOCATED = (
     "<conference-modified xmlns='jitsi:colibri2'><endpoint id='%s'><transport><transport "
     "xmlns='urn:xmpp:jingle:transports:ice-udp:1' ufrag='bu' pwd='bp'><rtcp-mux/><fingerprint "

@@ -45,6 +45,10 @@ STORED: Dict[str, Tuple[str, ...]] = {
         "confirmed", "update", "update_until", "flush_at", "refused_sids", "restarts", "attempts", "held", "retry_at",
         "reinvites", "excluded", "answers", "owed"),
     "focus.conference.state.Published": ("etherpad", "properties", "bridge_not_available", "sent", "sent_at"),
+    "focus.conference.state.Relay": (
+        "link", "bridge", "relay_id", "mesh", "initiator", "phase", "sctp", "refused_sctp", "transport", "handed_over",
+        "silent_at", "renewals", "expired", "expiring", "until"),
+    "focus.conference.state.RelayedEndpoint": ("id", "asked", "created", "send_sources"),
     "focus.conference.state.Request": ("id", "kind", "to", "endpoint", "invite", "session", "at", "sctp"),
     "focus.doubt.Pace": ("rate",),
     "focus.features.Asking": ("room", "jid", "caps", "key", "late"),

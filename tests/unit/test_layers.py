@@ -16,7 +16,7 @@ PURE = sorted(
     ["focus.values." + path.stem for path in (FOCUS / "values").glob("*.py") if path.stem != "__init__"]
     + ["focus.conference.offer", "focus.conference.validation", "focus.config"]
     + ["focus.bridge." + name for name in ("rules", "selection", "strategies", "stress", "ranking",
-                                           "moving", "redistribution", "pins")])
+                                           "moving", "redistribution", "pins", "topology")])
 
 LIBRARIES = {"gevent", "greenlet", "lxml", "sleekxmpp", "dns"}
 

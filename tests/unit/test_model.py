@@ -69,9 +69,9 @@ class Client:
 class Bridge:
     """A bridge with a queue: a request is judged on arrival and executed later (K-131, K-135, K-136)."""
 
-    def __init__(self, jid: str, sctp: bool) -> None:
+    def __init__(self, jid: str, sctp: bool, relays: bool) -> None:
         self.jid = jid
-        self.model = BridgeModel(sctp=sctp)
+        self.model = BridgeModel(sctp=sctp, relays=relays, nickname=jid[-4:])
         self.queue: List[Sent] = []
 
     def receive(self, sent: Sent) -> Sent:
@@ -84,17 +84,22 @@ class Bridge:
 class World:
     """Scene, clients, bridges, and the dice."""
 
+    nicks = NICKS
+    relays = False
+    """Whether a conference may use several bridges."""
+    options: Dict[str, Any] = {}
+
     def __init__(self, seed: int, stormy: bool) -> None:
         self.rng = random.Random(seed)
         self.stormy = stormy
         self.clients: Dict[str, Client] = {}
         self.joining: Dict[str, Features] = {}
         self.numbers = itertools.count(1)
-        self.bridges = {jid: Bridge(jid, self.rng.random() < 0.5) for jid in BRIDGES}
+        self.bridges = {jid: Bridge(jid, self.rng.random() < 0.5, self.relays) for jid in BRIDGES}
         self.unanswered: Dict[str, str] = {}
         self.answers: Dict[str, str] = {}
         self.refusals: List[str] = []
-        self.scene = Scene(bridges=0)
+        self.scene = Scene(bridges=0, **self.options)
         around = self.scene.around
         around = around._replace(discover=lambda room, info, jid: self.joining[jid[-8:]])
         self.scene.around = self.scene.conference._around = around
@@ -250,7 +255,7 @@ class World:
         return self.rng.choice(clients) if clients else None
 
     def join(self, nick: str = "") -> None:
-        absent = [nick] if nick else [nick for nick in NICKS if nick not in self.clients]
+        absent = [nick] if nick else [nick for nick in self.nicks if nick not in self.clients]
         if not absent:
             return
         nick = self.rng.choice(absent)
@@ -258,9 +263,14 @@ class World:
         self.clients[nick] = client
         self.joining[nick] = client.features
         region = self.rng.choice(("jvb1", "jvb2", "jvb3"))
-        self.mail.append(self.scene.presence(nick, real=client.real, extra="<jitsi_participant_region>%s"
+        role = "participant" if self.may_send(client) else "visitor"
+        self.mail.append(self.scene.presence(nick, real=client.real, role=role, extra="<jitsi_participant_region>%s"
                                              "</jitsi_participant_region>" % region))
         self.turn()  # features are looked up by nickname
+
+    def may_send(self, client: Client) -> bool:
+        """Whether it isn't a visitor."""
+        return client.nick[0] != "v"
 
     def leave(self, nick: str = "") -> None:
         if not nick and len(self.clients) <= 2:
@@ -305,7 +315,7 @@ class World:
         client = self.anybody(with_session=True)
         if client is not None and not client.accepted:
             client.accepted = True
-            client.own = [self.new_sources(client)] if self.rng.random() < 0.8 else []
+            client.own = [self.new_sources(client)] if self.may_send(client) and self.rng.random() < 0.8 else []
             transport = TRANSPORT % client.sid
             self.ask(client, "session-accept", content("audio", "", transport) + "".join(
                 content(media, xml) for media, xml in client.own))
@@ -320,7 +330,7 @@ class World:
 
     def add(self) -> None:
         client = self.anybody(with_session=True)
-        if client is not None and client.accepted and len(client.own) < 3:
+        if client is not None and client.accepted and len(client.own) < 3 and self.may_send(client):
             client.own.append(self.new_sources(client))
             self.ask(client, "source-add", content(*client.own[-1]))
 
@@ -379,13 +389,14 @@ class World:
         self.wait += bridge.queue
         self.turn()
         self.wait += bridge.queue
-        self.bridges[bridge.jid] = Bridge(bridge.jid, bridge.model.sctp)
+        self.bridges[bridge.jid] = Bridge(bridge.jid, bridge.model.sctp, self.relays)
         self.usable(bridge.jid)
 
     def usable(self, jid: str = "") -> None:
         jid = jid or self.rng.choice(BRIDGES)
-        self.scene.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3", region=jid[-4:]), None,
-                                self.scene.now)
+        stats = Stats(stress_level=0.0, drain=False, version="2.3", region=jid[-4:],
+                      relay_id=jid[-4:] if self.relays else None)
+        self.scene.bridges.heard(jid, stats, None, self.scene.now)
         self.mail.append(messages.BridgeUsable(jid))
 
     def fall_silent(self) -> None:
@@ -405,7 +416,7 @@ class World:
 
     def check(self) -> None:
         state = self.scene.state
-        assert len(state.bridges) <= 1, "a conference on two bridges that don't know each other"
+        assert self.relays or len(state.bridges) <= 1, "a conference on two bridges that don't know each other"
         for bridge in self.bridges.values():
             assert self.stormy or not bridge.model.violations, bridge.model.violations
         if not self.stormy:
@@ -427,9 +438,9 @@ class World:
         for round_ in range(60):
             for client in self.clients.values():
                 if client.sid and not client.accepted:
-                    client.accepted, client.own = True, [self.new_sources(client)]
+                    client.accepted, client.own = True, [self.new_sources(client)] if self.may_send(client) else []
                     self.ask(client, "session-accept", content("audio", "", TRANSPORT % client.sid)
-                             + content(*client.own[0]))
+                             + "".join(content(*own) for own in client.own))
             self.answer_some(everybody=True)
             self.turn()
             if round_ % 3 == 0:
@@ -453,7 +464,7 @@ class World:
                 assert not told
             else:
                 assert told == {owner: ssrcs for owner, ssrcs in expected.items() if ssrcs}
-            session = state.bridges[next(iter(state.bridges))]
+            session = next(session for session in state.bridges.values() if nick in session.endpoints)
             conference = self.bridges[session.bridge].model.conferences["meeting-1"]
             there = conference.endpoints[nick]
             assert {ssrc for one in there.sources or () for ssrc in one.ssrcs} == set(state.sources.get(nick).ssrcs())
