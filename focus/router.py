@@ -20,6 +20,7 @@ from focus.limits import Seldom
 from focus.registry import Conferences
 from focus.requests import Requests
 from focus.stanzas import small
+from focus.stanzas.colibri1 import ColibriConference
 from focus.stanzas.conference_iq import ConferenceRequest
 from focus.stanzas.disco import (
     DiscoInfoRequest,
@@ -187,6 +188,10 @@ class Router:
     def _version(self, connection: str, payload: small.VersionRequest) -> str:
         return small.write_version(small.Version("Jicofo", __version__))
 
+    def _channels(self, connection: str, payload: ColibriConference) -> str:
+        """Bridges of the years before 2018 tell which streams they receive: nothing depends on it (K-774)."""
+        return ""
+
     def _last(self, connection: str, payload: small.LastActivityRequest) -> str:
         return small.write_last_activity(small.LastActivity(int(time.monotonic() - self._started)))
 
@@ -240,5 +245,6 @@ _SIMPLE: Dict[type, Callable[..., str]] = {
     small.Ping: Router._ping,
     small.VersionRequest: Router._version,
     small.LastActivityRequest: Router._last,
+    ColibriConference: Router._channels,
 }
 

@@ -13,7 +13,8 @@ from gevent.event import Event
 from focus import __version__, log
 from focus.bridge.brewery import Brewery
 from focus.bridge.checking import Checker, Place, health_rules
-from focus.bridge.pool import Bridges
+from focus.bridge.colibri1 import expiry
+from focus.bridge.pool import Bridges, Owed
 from focus.bridge.redistribution import redistribution_of
 from focus.caution import Caution
 from focus.clock import Clock
@@ -36,8 +37,9 @@ from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
 from focus.requests import QUICK, Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
 from focus.stanzas.caps import write_caps
+from focus.stanzas.colibri1 import write_conference
 from focus.stanzas.colibri2 import ConferenceModify, write_conference_modify
-from focus.stanzas.disco import focus_caps
+from focus.stanzas.disco import DiscoInfo, DiscoInfoRequest, focus_caps, write_disco_info_request
 from focus.stanzas.small import write_health_check, write_ping
 from focus.stanzas.stanza import write_iq, write_presence
 from focus.tick import Floor, Inbox, Outbox, Ticker
@@ -111,7 +113,7 @@ class Service:
         self.moves = Moves(self.conferences, self.bridges, config.brewery_jid, redistribution_of(config), now)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
-                               self.conferences.bridge_event, ids, self._expire_conference)
+                               self.conferences.bridge_event, ids, self._expire_conference, self._discover_bridge)
         self.checker = Checker(self.bridges, rules, now, self._ask_health, self._ask_place,
                                self.brewery.lost, self.conferences.bridge_event)
         self.conferences.around = Surroundings(
@@ -314,10 +316,23 @@ class Service:
         self.requests.expect(CLIENT, request, bridge, lambda _, iq: answered(iq), seconds)
         self._send(CLIENT, write_iq("get", request, bridge, write_health_check()))
 
-    def _expire_conference(self, bridge: str, meeting_id: str) -> None:
+    def _expire_conference(self, bridge: str, owed: Owed) -> None:
         """End a conference that was left behind on a bridge; whatever it answers is fine."""
-        payload = write_conference_modify(ConferenceModify(meeting_id, expire=True))
-        self._send(CLIENT, write_iq("get", self._new_id(), bridge, payload))
+        if owed.left is None:
+            payload = write_conference_modify(ConferenceModify(owed.meeting_id, expire=True))
+        else:
+            payload = write_conference(expiry(owed.left))
+        self._send(CLIENT, write_iq("get" if owed.left is None else "set", self._new_id(), bridge, payload))
+
+    def _discover_bridge(self, bridge: str) -> None:
+        """Ask a bridge what it speaks, in a way that every bridge knows (K-115, K-830)."""
+        def answered(_: str, iq: Any) -> None:
+            info = iq.payload if iq is not None else None
+            self.brewery.discovered(bridge, info.features if isinstance(info, DiscoInfo) else None)
+
+        request = self._new_id()
+        self.requests.expect(CLIENT, request, bridge, answered)
+        self._send(CLIENT, write_iq("get", request, bridge, write_disco_info_request(DiscoInfoRequest(None))))
 
     @staticmethod
     def _pinged(connection: Any) -> Callable[[str, Any], None]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterable, List, Optional, Tuple
 
-from focus.bridge.pool import ABSENT_FOR, RESTARTED, Bridge, Bridges, PoolEvent
+from focus.bridge.pool import ABSENT_FOR, RESTARTED, Bridge, Bridges, Owed, PoolEvent
 from focus.conference.state import NICK
 from focus.journal.lanes import LaneRow
 from focus.journal.rows import Row, Rows
@@ -43,14 +43,15 @@ class Brewery:
         now: monotonic seconds.
         join: ``join(row, done)``: start the lane that enters the room.
         new_id: makes ids.
-        expire: ends a conference, by its meeting id, on a bridge.
+        expire: ends on a bridge a conference that is owed to it.
+        discover: asks a bridge for its features by service discovery; ``discovered`` gets the answer.
         tell: told what conferences have to hear.
     """
 
     def __init__(self, room: str, bridges: Bridges, now: Callable[[], float],
                  join: Callable[[LaneRow, Callable[[JoinOutcome], None]], None],
                  tell: Callable[[PoolEvent], None], new_id: Callable[[], str],
-                 expire: Callable[[str, str], None]) -> None:
+                 expire: Callable[[str, Owed], None], discover: Callable[[str], None]) -> None:
         self.room = room
         self._bridges = bridges
         self._now = now
@@ -58,6 +59,7 @@ class Brewery:
         self._tell = tell
         self._new_id = new_id
         self._expire = expire
+        self._discover = discover
         self.standings: Rows[Standing] = Rows("brewery", Standing)
         self.standings[room] = Standing()
         self.lanes: Rows[LaneRow] = Rows("brewery lane", LaneRow)
@@ -186,8 +188,8 @@ class Brewery:
                         "(smacks_hibernation_time in Prosody). A nickname that changes with each start spares that.",
                         stanza.from_)
         if fresh or restarted:
-            for meeting_id in self._bridges.back(stanza.from_, self._now()):
-                self._expire(stanza.from_, meeting_id)  # before anything new is asked of it
+            for owed in self._bridges.back(stanza.from_, self._now()):
+                self._expire(stanza.from_, owed)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)
         elif _announced(self._bridges.get(stanza.from_)) != before:
@@ -196,7 +198,14 @@ class Brewery:
         if was_absent:
             LOG.info("The bridge is in the brewery again: %s", stanza.from_)
             events.append(PoolEvent("known", stanza.from_, "it is in the brewery again"))
+        if self._bridges.dialects.asks(stanza.from_, self._now()):
+            self._discover(stanza.from_)
         self._publish(events)
+
+    def discovered(self, bridge: str, features: Optional[Iterable[str]]) -> None:
+        """A bridge's answer to service discovery, None if there was none; conferences may have waited (K-830)."""
+        self._bridges.dialects.discovered(bridge, features)
+        self._publish([PoolEvent("known", bridge, "what it speaks is known, or can't be known")])
 
     def _publish(self, events: List[PoolEvent]) -> None:
         for event in events:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from focus.bridge.counters import Counters
+from focus.bridge.dialect import Dialects
 from focus.bridge.ranking import Ranking
 from focus.bridge.rules import Candidate, Choice, InUse, Refusal, Rules, Wish, rules_of
 from focus.bridge.selection import choose, is_rate_limited
 from focus.bridge.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, IceDetection, Window, corrected
 from focus.journal.rows import Row, Rows
+from focus.values.channels import Leftover
 
 LOG = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ class Bridge(Row):
     """Another process has come under its name: it isn't used before it has answered a health check (B-411)."""
     passed: bool = False
     """It has passed a check since it failed (B-202)."""
+    dialect_asked_at: float = field(default=float("-inf"), metadata={"journal": False})
+    dialect_awaited: bool = field(default=False, metadata={"journal": False})
+    """It has been asked, and conferences wait for its answer."""
     endpoints: int = field(default=0, metadata={"journal": False})
     """Of our conferences; counted again from them after a restart."""
     conferences: int = field(default=0, metadata={"journal": False})
@@ -71,6 +76,10 @@ class Bridge(Row):
     """Moved away by load redistribution."""
     failing_ice_until: float = float("-inf")
     """Monotonic seconds until which its ICE is taken to be failing (B-306)."""
+    dialect: int = 0
+    """Version of Colibri it speaks, as far as that is known; ``Dialects.of`` tells which to use."""
+    dialect_from: str = ""
+    """How that is known."""
     """When endpoints were placed lately; their load shows in the statistics within seconds, so this isn't kept."""
 
     @property
@@ -93,6 +102,8 @@ class Owed(Row):
     bridge: str
     meeting_id: str
     since: float
+    left: Optional[Leftover] = None
+    """Colibri 1: the channels by which it is expired there."""
 
 
 ABSENT_FOR = 15.0
@@ -127,12 +138,16 @@ class Bridges:
         doubt_after: seconds of silence after which a participant's wish for a restart makes a bridge doubtful (B-825).
         rules: for all choices.
         ice: when a bridge's ICE is taken to be failing.
+        colibri: the operator's word on the version of Colibri of all bridges: ``auto``, ``1`` or ``2``.
+        colibri1_bridges: names of those that speak Colibri 1.
     """
 
     def __init__(self, reset_after: float = 60.0, rampup: float = 20.0, average_stress: float = 0.01,
                  checked: bool = False, doubt_after: float = 10.0, rules: Rules = Rules(),  # noqa: B008 a value
-                 ice: IceDetection = IceDetection()) -> None:  # noqa: B008 a value
+                 ice: IceDetection = IceDetection(), colibri: str = "auto",  # noqa: B008 a value
+                 colibri1_bridges: Collection[str] = ()) -> None:
         self.rows: Rows[Bridge] = Rows("pool", Bridge)
+        self.dialects = Dialects(self.rows, colibri, colibri1_bridges, self.changed)
         self.owed: Rows[Owed] = Rows("owed", Owed)
         self._reset_after = reset_after
         self._rampup = rampup
@@ -166,7 +181,7 @@ class Bridges:
                    doubt_after(config.health_checks_silence), rules_of(config),
                    IceDetection(config.ice_failure_detection_enabled, config.ice_failure_detection_interval,
                                 config.ice_failure_detection_min_endpoints, config.ice_failure_detection_threshold,
-                                config.ice_failure_detection_timeout))
+                                config.ice_failure_detection_timeout), config.colibri, config.colibri1_bridges)
 
     @property
     def lost(self) -> int:
@@ -217,6 +232,7 @@ class Bridges:
         was_shutting_down = bridge.shutting_down
         self.absent.pop(jid, None)
         changed = self._read(bridge, stats, fresh)
+        self.dialects.heard(bridge, stats.colibri2)
         if real_jids:
             bridge.real_jid = "\n".join(real_jids)
         if stats.current_timestamp is None or stats.current_timestamp != bridge.stamp or fresh:
@@ -381,19 +397,20 @@ class Bridges:
             bridge.failed_why = why
             bridge.passed = False
 
-    def owe(self, jid: str, meeting_id: str, now: float) -> None:
-        """The conference couldn't be ended on the bridge."""
+    def owe(self, jid: str, meeting_id: str, now: float, left: Optional[Leftover] = None) -> None:
+        """The conference couldn't be ended on the bridge; ``left`` is what Colibri 1 ends it by."""
         for key in [key for key, row in self.owed.items() if now - row.since > OWED_FOR]:
             del self.owed[key]
         if len(self.owed) < MAX_OWED:
-            self.owed["%s %s" % (meeting_id, jid)] = Owed(jid, meeting_id, now)
+            key = meeting_id if left is None else "%s %s" % (meeting_id, left.conference)
+            self.owed["%s %s" % (key, jid)] = Owed(jid, meeting_id, now, left)
 
-    def back(self, jid: str, now: float) -> List[str]:
-        """The bridge is there again: meeting ids of the conferences to be ended on it, which are then forgotten."""
+    def back(self, jid: str, now: float) -> List[Owed]:
+        """The bridge is there again: the conferences to be ended on it, which are then forgotten."""
         found = [(key, row) for key, row in self.owed.items() if row.bridge == jid]
         for key, _ in found:
             del self.owed[key]
-        return [row.meeting_id for _, row in found if now - row.since <= OWED_FOR]
+        return [row for _, row in found if now - row.since <= OWED_FOR]
 
     def placed(self, jid: str, now: float) -> None:
         """An endpoint is being put on the bridge (B-303, B-305)."""
@@ -525,9 +542,9 @@ class Bridges:
         return bridge.failed_why, bridge.failed_at
 
     def _relay_id(self, bridge: Bridge) -> Optional[str]:
-        relay_id = bridge.relay_id
+        relay_id = self.dialects.relay_id(bridge.jid)
         if relay_id is None:
-            if bridge.version is not None and self._warns_of(""):
+            if bridge.relay_id is None and bridge.version is not None and self._warns_of(""):
                 LOG.warning("octo_enabled is on and the bridge %s has no relay id: a conference on it stays there, "
                             "however loaded it is. Switch relays on in the bridge (videobridge.relay.enabled). (T-34)",
                             bridge.jid)

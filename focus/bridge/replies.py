@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, List, NamedTuple, Optional, Union
 
-from focus.bridge import relay_replies, relays
+from focus.bridge import channels, relay_replies, relays
 from focus.bridge import session as sending
 from focus.bridge.answers import (
     INCOMPLETE,
@@ -19,6 +19,7 @@ from focus.bridge.answers import (
     judge_allocation,
     judge_update,
 )
+from focus.bridge.dialect import COLIBRI2, is_unknown_element
 from focus.bridge.pool import Bridge, PoolEvent
 from focus.conference.state import CREATING, NEW, READY, Allocated, BridgeSession, Endpoint, Request
 from focus.conference.turn import Turn
@@ -59,14 +60,19 @@ Consequence = Union[Allocated, Retry, Reinvite, IceRestarted]
 
 def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequence]:
     """Handle the answer to a request to a bridge (kinds allocate, update, ice-restart, expire, expire-conference)."""
+    iq = channels.heard(turn, request, iq)
     if request.kind == "expire-conference":
         failure = _failure(iq)
         if failure is not None and failure.reason is None and failure.condition in (TIMEOUT, "item-not-found"):
-            turn.around.bridges.owe(request.to, turn.state.meeting_id, turn.now)  # it isn't there, or doesn't hear
+            # it isn't there, or doesn't hear
+            turn.around.bridges.owe(request.to, turn.state.meeting_id, turn.now, request.left)
         _conference_expired(turn, request)
         return []
     session = turn.state.bridges.get(request.to)
     if session is None or session.id != request.session:
+        failure = _failure(iq) if request.kind == "allocate" else None
+        if failure is not None and is_unknown_element(failure, request.sctp):
+            turn.around.bridges.dialects.refused(request.to, request.dialect)  # the next session knows it then
         return []  # of a session already dropped (K-484)
     turn.dirty_bridges.add(session.bridge)
     if request.kind == "expire":
@@ -135,7 +141,13 @@ def _allocation_answered(turn: Turn, session: BridgeSession, row: Optional[Endpo
         if current and (answer is None or answer.transport is None or (asked_sctp and answer.sctp_port is None)):
             failure = Failure(INCOMPLETE, text="the answer lacks the transport or the SCTP port")
     if failure is not None:
+        if is_unknown_element(failure, asked_sctp) and _is_other_dialect(turn, session, failure):
+            sending.begin_again(turn, session)
+            if len(turn.state.bridges) > 1:  # it can't be one of several (K-833)
+                return [drop(turn, session, "it speaks another version than the conference's other bridges")]
+            return []
         return _allocation_failed(turn, session, row if current else None, request, failure, asked_sctp)
+    turn.around.bridges.dialects.answered(session.bridge, session.dialect)
     if row is None or not current or answer is None:
         return []  # it left meanwhile; its expiry has been sent (K-475)
     row.created = True
@@ -152,6 +164,17 @@ def _stands(turn: Turn, session: BridgeSession) -> None:
     turn.dirty_bridges.update(relays.neighbours(session))
 
 
+def _is_other_dialect(turn: Turn, session: BridgeSession, failure: Failure) -> bool:
+    """The bridge doesn't know what it was asked; whether it is to be asked in the other version of Colibri (K-830)."""
+    dialects = turn.around.bridges.dialects
+    if dialects.refused(session.bridge, session.dialect):
+        turn.log.warning("%s doesn't know Colibri %d (%s)", session.bridge, session.dialect, failure)
+        return True
+    if not session.conference:  # it refused both: what the first request may have left is expired in this one
+        session.dialect = dialects.of(session.bridge)
+    return False
+
+
 def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,
                        failure: Failure, asked_sctp: bool) -> List[Consequence]:
     again = session.internal_error_of not in ("", request.endpoint)
@@ -164,7 +187,10 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     if failure.condition == "internal-server-error":
         session.internal_error_of = request.endpoint
     if verdict.step is Step.WITHOUT_SCTP:
-        _stands(turn, session)  # although its first endpoint was refused (K-311)
+        if session.dialect == COLIBRI2 or session.conference:
+            _stands(turn, session)  # although its first endpoint was refused (K-311)
+        else:
+            session.phase = NEW
         if row is not None:
             row.asked = False
         return []
@@ -172,7 +198,7 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
         session.clears += 1
         session.phase = NEW
         session.expired = ()
-        sending.expire_conference(turn, session.bridge, sending.CLEAR_PAUSE)
+        sending.expire_conference(turn, session, sending.CLEAR_PAUSE)
         for endpoint in session.endpoints.values():
             endpoint.asked = False
         return []
@@ -187,7 +213,7 @@ def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint
     if was_creating:
         session.phase = NEW
         session.expired = ()
-        sending.expire_conference(turn, session.bridge, sending.CLEAR_PAUSE)
+        sending.expire_conference(turn, session, sending.CLEAR_PAUSE)
         if row is not None:
             row.asked = False
     if row is None:
@@ -209,6 +235,8 @@ def _update_failed(turn: Turn, session: BridgeSession, row: Endpoint, failure: F
         gone = verdict.endpoint or row.id
         if session.endpoints.pop(gone, None) is None:
             return []
+        if gone in session.channels:
+            session.expired = (*session.expired, gone)  # only one of its channels may be gone (K-744)
         turn.around.bridges.removed(session.bridge)
         if session.endpoints:
             relays.withdraw(turn, gone)  # B-654

@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from typing import Any, List, Optional
 
-from focus.bridge import relays
-from focus.conference.offer import ASSUMED_FEATURES, capabilities_for, media_for
+from focus.bridge import channels, relays
+from focus.bridge.dialect import COLIBRI1, COLIBRI2
+from focus.conference.offer import ASSUMED_FEATURES, CodecConfig, capabilities_for, media_for, without_mixing
 from focus.conference.state import CREATING, LEAVING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModify, EndpointRequest, write_conference_modify
@@ -76,12 +77,14 @@ def update(turn: Turn, endpoint: str, transport: Optional[Transport] = None, sou
     turn.dirty_bridges.add(session.bridge)
 
 
-def restart_ice(turn: Turn, endpoint: str) -> None:
-    """Have the bridge make new ICE credentials for an endpoint in place (J-863)."""
+def restart_ice(turn: Turn, endpoint: str) -> bool:
+    """Have the bridge make new ICE credentials for an endpoint in place (J-863); False if it can't (Colibri 1)."""
     session = session_of(turn, endpoint)
-    if session is not None:
-        session.endpoints[endpoint].ice_restart = True
-        turn.dirty_bridges.add(session.bridge)
+    if session is None or session.dialect == COLIBRI1:
+        return False
+    session.endpoints[endpoint].ice_restart = True
+    turn.dirty_bridges.add(session.bridge)
+    return True
 
 
 def session_of(turn: Turn, endpoint: str) -> Optional[BridgeSession]:
@@ -118,14 +121,16 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     ``tell`` is false when the bridge is gone and nobody would hear it.
     """
     endpoints = list(session.endpoints)
+    if tell and session.phase != NEW and turn.around.bridges.get(session.bridge) is not None:
+        expire_conference(turn, session)
+    elif session.phase != NEW:
+        left = channels.leftover(session)
+        if session.dialect == COLIBRI2 or left is not None:
+            turn.around.bridges.owe(session.bridge, turn.state.meeting_id, turn.now, left)
     turn.state.bridges.pop(session.bridge, None)
     turn.around.bridges.removed(session.bridge, len(endpoints))
     turn.around.bridges.conference(session.bridge, -1)
     relays.detach(turn, session.bridge)
-    if tell and session.phase != NEW and turn.around.bridges.get(session.bridge) is not None:
-        expire_conference(turn, session.bridge)
-    elif session.phase != NEW:
-        turn.around.bridges.owe(session.bridge, turn.state.meeting_id, turn.now)
     return endpoints
 
 
@@ -162,6 +167,10 @@ def flush(turn: Turn, bridge_jid: str) -> None:
     if bridge_jid in turn.state.clearing:
         turn.sooner("bridges", turn.state.clearing[bridge_jid].until)
         return
+    if session.phase == NEW and not _is_dialect_known(turn, session):
+        return
+    if session.dialect == COLIBRI1:
+        channels.forget_expired(session)
     for row in list(session.endpoints.values()):
         if not row.asked:
             if row.id in session.expiring:
@@ -185,8 +194,20 @@ def flush(turn: Turn, bridge_jid: str) -> None:
     elif (session.expired or relays.any_in(session, LEAVING)) and not is_held and not (
             any(row.asked for row in session.endpoints.values()) or relays.any_in(session, CREATING)):
         _start_anew(turn, session)
+        if session.dialect == COLIBRI1:  # the next conference needn't wait for the end of this one
+            flush(turn, bridge_jid)
         return
     relays.flush(turn, session, may_expire=is_held)
+
+
+def _is_dialect_known(turn: Turn, session: BridgeSession) -> bool:
+    """Which version the conference will be held in on this bridge; a new bridge is waited for till it has told."""
+    until = turn.around.bridges.dialects.awaited_until(session.bridge, turn.now)
+    if until is not None:
+        turn.sooner("bridges", until)
+        return False
+    session.dialect = turn.around.bridges.dialects.of(session.bridge)
+    return True
 
 
 def _start_anew(turn: Turn, session: BridgeSession) -> None:
@@ -199,7 +220,18 @@ def _start_anew(turn: Turn, session: BridgeSession) -> None:
     session.expired = ()
     session.expiring = {}
     relays.begin_anew(turn, session)
-    expire_conference(turn, session.bridge)
+    expire_conference(turn, session)
+
+
+def begin_again(turn: Turn, session: BridgeSession) -> None:
+    """The bridge didn't know what it was asked, so nothing of this session is on it: all is asked for anew."""
+    session.phase = NEW
+    session.id = str(uuid.uuid4())
+    session.expired = ()
+    session.expiring = {}
+    for row in session.endpoints.values():
+        row.asked = False
+    let_others_ask(turn, session.bridge)
 
 
 def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
@@ -213,11 +245,20 @@ def _drop_old_waits(turn: Turn, session: BridgeSession) -> None:
 
 def _modify(turn: Turn, session_id: str, bridge: str, kind: str, endpoints: List[EndpointRequest],
             endpoint: str = "", invite: int = 0, sctp: bool = False, **attributes: Any) -> str:
-    payload = write_conference_modify(ConferenceModify(turn.state.meeting_id, endpoints=tuple(endpoints),
-                                                       **attributes))
-    request = turn.request(kind, bridge, "get", payload, endpoint=endpoint, invite=invite, session=session_id)
+    modify = ConferenceModify(turn.state.meeting_id, endpoints=tuple(endpoints), **attributes)
+    session = turn.state.bridges.get(bridge)
+    if session is not None and session.dialect == COLIBRI1:
+        modify = modify._replace(name=turn.state.room, rtcstats=_wants_rtcstats(turn))
+        request = channels.send(turn, session, kind, modify, endpoint, invite)
+    else:
+        request = turn.request(kind, bridge, "get", write_conference_modify(modify), endpoint=endpoint, invite=invite,
+                               session=session_id)
     turn.state.requests[request].sctp = sctp
     return request
+
+
+def _wants_rtcstats(turn: Turn) -> bool:
+    return turn.state.properties.get("rtcstatsEnabled", "").strip().lower() in ("", "true")
 
 
 def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
@@ -234,17 +275,19 @@ def _send_creation(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
             return
         bridge.sctp_asked_at = turn.now
     member = state.members.get(row.id)
+    codecs = codecs_on(turn, session)
+    if session.dialect == COLIBRI1:
+        participant.rewriting = False
     capabilities = capabilities_for(participant.features or ASSUMED_FEATURES, participant.rewriting,
-                                    turn.around.config.use_rtp_mid_demux, turn.around.codecs)
+                                    turn.around.config.use_rtp_mid_demux, codecs)
     request = EndpointRequest(row.id, create=True, stats_id=member.info.stats_id if member is not None else None,
                               muc_role="visitor" if state.is_visitor(row.id) else None,
-                              media=media_for(participant.features or ASSUMED_FEATURES, turn.around.codecs),
+                              media=media_for(participant.features or ASSUMED_FEATURES, codecs),
                               sctp=row.sctp, capabilities=capabilities,
                               sources=state.sources.get(row.id) or EMPTY_SOURCES)
     if session.phase == NEW:
-        rtcstats = state.properties.get("rtcstatsEnabled", "").strip().lower() in ("", "true")
         _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, row.sctp, create=True,
-                name=state.room, rtcstats=rtcstats)
+                name=state.room, rtcstats=_wants_rtcstats(turn))
         session.phase = CREATING
     else:
         _modify(turn, session.id, session.bridge, "allocate", [request], row.id, row.invite, row.sctp)
@@ -264,15 +307,31 @@ def _send_update(turn: Turn, session: BridgeSession, row: Endpoint) -> None:
 
 
 def _send_expiries(turn: Turn, session: BridgeSession) -> None:
-    expired, session.expired = session.expired, ()
+    expired = session.expired
+    session.expired = tuple([e for e in expired if not channels.is_expirable(session, e)])
+    expired = tuple([e for e in expired if e not in session.expired])
+    if not expired:
+        return
     session.expiring = dict(session.expiring, **dict.fromkeys(expired, turn.now + EXPIRY_WAIT))
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
     _modify(turn, session.id, session.bridge, "expire",
             [EndpointRequest(endpoint, expire=True) for endpoint in expired], SEPARATOR.join(expired))
 
 
-def expire_conference(turn: Turn, bridge: str, pause: float = 0.0) -> None:
-    """End whatever stands on the bridge under our meeting id; the next creation waits for the answer (B-645)."""
+def codecs_on(turn: Turn, session: BridgeSession) -> CodecConfig:
+    """The configured codecs, without what the session's bridge can't handle; for its endpoint and the offer alike."""
+    return without_mixing(turn.around.codecs) if session.dialect == COLIBRI1 else turn.around.codecs
+
+
+def expire_conference(turn: Turn, session: BridgeSession, pause: float = 0.0) -> None:
+    """End whatever stands on the bridge under our meeting id; the next creation waits for the answer (B-645).
+
+    With Colibri 1 the channels we know are expired, and nothing waits for that (K-731).
+    """
+    if session.dialect == COLIBRI1:
+        channels.expire_all(turn, session)
+        return
+    bridge = session.bridge
     request = _modify(turn, "", bridge, "expire-conference", [], expire=True)
     turn.state.clearing[bridge] = Clearing(bridge, request, turn.now + EXPIRY_WAIT, pause)
     turn.sooner("bridges", turn.now + EXPIRY_WAIT)
@@ -288,11 +347,12 @@ def after_reconnect(turn: Turn) -> None:
     for session in turn.state.bridges.values():
         session.expired += tuple(endpoint for endpoint in session.expiring if endpoint not in session.expired)
         session.expiring = {}
+        channels.forget_lost(session)
         let_others_ask(turn, session.bridge)
         if session.phase == CREATING:
             session.phase = NEW
             session.expired = ()
-            expire_conference(turn, session.bridge, CLEAR_PAUSE)
+            expire_conference(turn, session, CLEAR_PAUSE)
         for row in session.endpoints.values():
             if row.created:
                 row.send_sources = True

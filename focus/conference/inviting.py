@@ -261,7 +261,8 @@ def offer(turn: Turn, allocated: Allocated) -> None:
     participant.phase = OFFERED
     state.sids[participant.sid] = participant.endpoint
     payload = write_session_initiate(
-        participant.sid, turn.around.own_jid(), media_for(features, turn.around.codecs), allocated.transport,
+        participant.sid, turn.around.own_jid(), media_for(features, bridge_session.codecs_on(turn, session)),
+        allocated.transport,
         allocated.sctp_port, sources, session.id, session.region, json=participant.json,
         start_muted=_start_muted(turn, participant), action=action)
     turn.log.info("Sending %s to: %s", action, participant.endpoint)

@@ -172,6 +172,16 @@ _EXTENSIONS = (
 VIDEO_CLOCKRATE = 90000
 
 
+@lru_cache(maxsize=16)
+def without_mixing(codecs: CodecConfig) -> CodecConfig:
+    """What can be offered where the bridge is of the time of Colibri 1 (section 8 of colibri.md).
+
+    It can't say whether headers of both forms may be mixed; and media lines are told apart by SSRC only, since a bridge
+    that passes on the sender's ``mid`` would put the packets on the receiver's wrong line (K-1140).
+    """
+    return codecs._replace(extmap_allow_mixed=False, mid=codecs.mid._replace(enabled=False))
+
+
 def media_for(features: Features, codecs: CodecConfig = DEFAULT_CODECS) -> Tuple[MediaDescription, ...]:
     """The descriptions of ``audio`` and ``video``, whichever the client has, in this order; remembered."""
     return _media(features.audio, features.video, features.rtx, features.tcc, features.remb, features.red, codecs)

@@ -63,7 +63,10 @@ def in_place(turn: Turn, participant: Participant, bridge_session_id: Optional[s
         return TOO_MANY
     participant.ice_restarts = times
     turn.log.info("%s asks for a restart of ICE in place", participant.endpoint)
-    bridge_session.restart_ice(turn, participant.endpoint)
+    if not bridge_session.restart_ice(turn, participant.endpoint):
+        turn.log.info("%s gets a new session: its bridge can't restart ICE in place", participant.endpoint)
+        bridge_session.expire(turn, participant.endpoint)
+        inviting.reinvite(turn, [participant.endpoint])
     return None
 
 

@@ -21,6 +21,7 @@ from focus.stanzas.errors import StanzaError
 from focus.stanzas.focus_presence import FocusPresence
 from focus.stanzas.member import MemberInfo
 from focus.stanzas.muc import VISITOR
+from focus.values.channels import Channels, Leftover
 from focus.values.sources import EMPTY_SOURCES, SourceSet
 from focus.values.transport import Transport
 
@@ -276,13 +277,18 @@ class BridgeSession(Row):
     visitor: bool = False
     """Begun for a visitor; fixed for its life (B-544)."""
     relays: Rows[Relay] = field(default_factory=lambda: Rows("relay", Relay), metadata=DERIVED)
-
+    dialect: int = 2
+    """Version of Colibri it is held in, from its creating request on (K-830)."""
+    conference: str = ""
+    """Colibri 1: the bridge's id of the conference, empty until it has told it (K-701)."""
+    channels: Rows[Channels] = field(default_factory=lambda: Rows("channels", Channels), metadata=DERIVED)
+    """Colibri 1: what endpoints have on the bridge, those included that are to be expired (K-713, K-802)."""
     recent: Window = field(default_factory=lambda: Window(RAMPUP_BUCKET), metadata=DERIVED)
     """Endpoints that were added to it (B-502)."""
 
     def tables(self) -> Iterable[Rows[Any]]:
-        """Its endpoints and relays go with it."""
-        return (self.endpoints, self.relays)
+        """Its endpoints, relays and channels go with it."""
+        return (self.endpoints, self.relays, self.channels)
 
 
 @dataclass(eq=False)
@@ -313,6 +319,10 @@ class Request(Row):
     """Monotonic seconds at which it was made."""
     sctp: bool = False
     """It asked a bridge for SCTP, which is then what was refused (K-476)."""
+    left: Optional[Leftover] = None
+    """Colibri 1: the channels that it expires."""
+    dialect: int = 2
+    """Version of Colibri of a request to a bridge."""
 
 
 @dataclass(eq=False)
@@ -452,13 +462,13 @@ def read_state(ledger: Ledger, stored: Dict[str, List[Tuple[str, int, bytes]]]) 
     for table in state.rows():
         table.load(ledger, "", stored.get(table.kind, ()))
         ledger.roots.append(table)
-    endpoints, relays, relayed = (_by_owner(stored.get(kind, ())) for kind in ("endpoint", "relay", "relayed"))
+    owned = {kind: _by_owner(stored.get(kind, ())) for kind in ("endpoint", "relay", "channels", "relayed")}
     for session in state.bridges.values():
-        session.endpoints.load(ledger, session.bridge + "\n", endpoints.get(session.bridge, ()))
-        session.relays.load(ledger, session.bridge + "\n", relays.get(session.bridge, ()))
+        for table in session.tables():
+            table.load(ledger, session.bridge + "\n", owned[table.kind].get(session.bridge, ()))
         for key, relay in session.relays.items():
             owner = "%s\n%s" % (session.bridge, key)
-            relay.endpoints.load(ledger, owner + "\n", relayed.get(owner, ()))
+            relay.endpoints.load(ledger, owner + "\n", owned["relayed"].get(owner, ()))
     state.index()
     return state
 

@@ -100,6 +100,18 @@ def _path(text: str) -> str:
     return _plain(text)
 
 
+_MAX_NAMES = 1000
+
+
+def _names(text: str) -> Tuple[str, ...]:
+    """``jvb1, jvb2`` -> the names, each once."""
+    names = tuple(dict.fromkeys(name.strip() for name in _resource(text).split(",") if name.strip()))
+    if len(names) > _MAX_NAMES:
+        raise WrongValue("has more than %d names" % _MAX_NAMES)
+    return names
+
+
+NAMES = Kind("names, separated by commas", "give names such as jvb1, jvb2", _names, ", ".join)
 DOMAIN = Kind("domain", "give a domain such as meet.example", _domain)
 HOST = Kind("host name or IP address", "give a host name or an IP address", _host)
 ACCOUNT = Kind("user name", "give a name such as focus, or name@domain", _account)

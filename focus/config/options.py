@@ -141,6 +141,12 @@ _BRIDGE = (
     _row("health_checks_presence_timeout", duration(1, 3600), "45 s", "bridge.health_checks_presence_timeout",
          "With health_checks_use_presence: a bridge without new statistics for this long gets no new participants.",
          reference="bridge.health-checks.presence-timeout"),
+    _row("colibri", kinds.choice("auto", "1", "2"), "auto", "bridge.colibri",
+         "The version of Colibri, the bridges' protocol: 2 for those of 2022 and later, 1 for earlier ones; with auto "
+         "each bridge is asked."),
+    _row("colibri1_bridges", kinds.NAMES, "", "bridge.colibri1_bridges",
+         "Names (nicknames in the brewery, separated by commas) of bridges that speak Colibri 1, whatever colibri "
+         "says."),
     _row("no_bridge_grace", duration(0, 3600), "30 s", "bridge.no_bridge_grace",
          "How long a conference waits for a bridge before the clients are told that there is none."),
     _row("topology_strategy",

@@ -58,6 +58,8 @@ class Config:
     health_checks_majority_wait: float
     health_checks_use_presence: bool
     health_checks_presence_timeout: float
+    colibri: str
+    colibri1_bridges: Tuple[str, ...]
     no_bridge_grace: float
     selection_strategy: str
     """The reference's name of it, as of the next two (``bridge.rules``)."""

@@ -1,5 +1,5 @@
-"""A bridge's statistics in its brewery presence (B-120…B-126): ten of some eighty are read, and the time
-stamp."""
+"""A bridge's statistics in its brewery presence (B-120…B-126): eleven of some eighty are read, and the
+time stamp."""
 from __future__ import annotations
 
 import re
@@ -9,7 +9,7 @@ from focus.stanzas import xml
 
 _STATS = "{%s}stats" % xml.NS_COLIBRI
 _NUMBERS = frozenset(("stress_level", "average_participant_stress"))
-_FLAGS = frozenset(("graceful_shutdown", "shutting_down", "drain", "healthy"))
+_FLAGS = frozenset(("graceful_shutdown", "shutting_down", "drain", "healthy", "colibri2"))
 _TEXTS = frozenset(("version", "release", "region", "relay_id", "current_timestamp"))
 _NAMES = _NUMBERS | _FLAGS | _TEXTS
 _DECIMAL = re.compile(r"\+?[0-9]{1,15}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
@@ -33,6 +33,8 @@ class BridgeStats(NamedTuple):
     healthy: Optional[bool] = None
     current_timestamp: Optional[str] = None
     """As written. A dead session's last presence repeats it: only a changed one is a sign of life (B-410)."""
+    colibri2: Optional[bool] = None
+    """Whether it speaks Colibri 2; said by bridges of January 2022 to April 2024 only (K-830, K-831)."""
 
 
 def parse_bridge_stats(presence: Any) -> Optional[BridgeStats]:

@@ -77,6 +77,12 @@ def write_media(media: Tuple[MediaDescription, ...]) -> str:
     return "".join("<media type='%s'>%s</media>" % (quote(one.media), _write_children(one, xmlns)) for one in media)
 
 
+@lru_cache(maxsize=256)
+def write_channel_media(description: MediaDescription) -> str:
+    """Payload types and extensions as a Colibri 1 channel has them; it doesn't know ``extmap-allow-mixed`` (K-801)."""
+    return constant(_write_children(description._replace(extmap_allow_mixed=False), " xmlns='%s'" % NS_JINGLE_RTP))
+
+
 def parse_media(el: Any, media: Optional[str], maxptime: Optional[int] = None) -> MediaDescription:
     """A ``description`` or ``media`` element, read as ``media`` ('audio' or 'video').
 

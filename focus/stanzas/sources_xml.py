@@ -66,6 +66,22 @@ class SourceReader:
             if len(self.groups) > MAX_SOURCES:
                 raise Malformed("bad-request", "more than %d ssrc-groups in one request" % MAX_SOURCES)
 
+    def read_channel(self, parent: Any, media: str) -> bool:
+        """Those of a Colibri 1 channel, where an empty source or group stands for none (K-708).
+
+        Returns whether it says anything about sources.  Raises Malformed.
+        """
+        said = False
+        for el in parent.iterchildren(SOURCE, GROUP):
+            said = True
+            if el.tag == SOURCE and el.get("ssrc") is not None:
+                self.sources.append(_parse_source(el, _known(media), None))
+            elif el.tag == GROUP and len(el):
+                self.groups.append(self._parse_group(el, _known(media)))
+            if len(self.sources) > MAX_SOURCES or len(self.groups) > MAX_SOURCES:
+                raise Malformed("bad-request", "too many sources in a channel")
+        return said
+
     def result(self) -> SourceSet:
         """Everything read so far."""
         return SourceSet(self.sources, self.groups)

@@ -17,6 +17,9 @@ from tests.support.wire import Opener, Stanza, escape
 
 HEALTH = "http://jitsi.org/protocol/healthcheck"
 VERSION = "jabber:iq:version"
+DISCO_INFO = "http://jabber.org/protocol/disco#info"
+#: K-115: nothing of Colibri
+FEATURES = (HEALTH, "urn:xmpp:jingle:apps:dtls:0", "urn:xmpp:jingle:transports:ice-udp:1", VERSION, DISCO_INFO)
 _NS = "{%s}" % COLIBRI2
 
 #: kinds of requests, for `script`: see `kinds_of`
@@ -294,10 +297,12 @@ class Bridge:
             )
         elif name == "{urn:xmpp:ping}ping":
             self._reply(stanza, "result", "")
+        elif name == "{%s}query" % DISCO_INFO:
+            self._reply(stanza, "result", "<query xmlns='%s'>%s</query>" % (
+                DISCO_INFO, "".join("<feature var='%s'/>" % feature for feature in FEATURES)))
         else:
             self.other_requests.append(stanza)
-            if name != "{http://jabber.org/protocol/disco#info}query":  # K-114: it may cost a bridge its stream
-                self.model.violations.append("request a bridge doesn't know: %r" % stanza)
+            self.model.violations.append("request a bridge doesn't know: %r" % stanza)  # K-114: it may cost its stream
             self._reply(stanza, "error", Refusal("service-unavailable").write())
 
     def _on_health_check(self, stanza: Stanza) -> None:

@@ -43,7 +43,7 @@ class Stats:
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(dict.fromkeys(
             ("stress_level", "average_participant_stress", "graceful_shutdown", "shutting_down", "drain", "version",
-             "release", "region", "relay_id", "healthy", "current_timestamp")), **values)
+             "release", "region", "relay_id", "healthy", "current_timestamp", "colibri2")), **values)
 
 
 class Scene:

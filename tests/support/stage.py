@@ -131,10 +131,10 @@ class Stage:
         self.clients.append(client)
         return client
 
-    def bridge(self, **settings: Any) -> Bridge:
+    def bridge(self, kind: Any = Bridge, **settings: Any) -> Any:
         """A bridge in the brewery, under a nickname of its own."""
         settings.setdefault("nickname", "jvb%d" % next(_numbers))
-        bridge = Bridge(self.loop, account_login(self.prosody, "jvb"), self.prosody.brewery, **settings)
+        bridge = kind(self.loop, account_login(self.prosody, "jvb"), self.prosody.brewery, **settings)
         self.bridges.append(bridge)
         return bridge
 

@@ -70,7 +70,7 @@ def play(scene: Scene, answer, fails) -> collections.Counter:
 @pytest.mark.parametrize("failure", sorted(ANSWERS))
 def test_every_allocation_fails(failure: str, bridges: int) -> None:
     """B-643, B-641, B-701, K-441, K-470 to K-477: in five minutes, three participants and no success."""
-    scene = Scene(bridges=bridges).join("anna0001", "bo000002", "carla003")
+    scene = Scene(bridges=bridges, colibri=2).join("anna0001", "bo000002", "carla003")
     asked = play(scene, ANSWERS[failure], creates)
     assert asked["creation"] >= 2 and sum(asked.values()) <= MOST * bridges
 
@@ -79,7 +79,7 @@ def test_every_allocation_fails(failure: str, bridges: int) -> None:
 @pytest.mark.parametrize("failure", sorted(ANSWERS))
 def test_every_update_fails(failure: str, bridges: int) -> None:
     """B-652, B-655, K-480, K-481: they are created, and what comes after is refused: a call that never stands."""
-    scene = Scene(bridges=bridges).join("anna0001", "bo000002", "carla003")
+    scene = Scene(bridges=bridges, colibri=2).join("anna0001", "bo000002", "carla003")
     asked = play(scene, ANSWERS[failure], lambda request: not creates(request))
     assert asked["creation"] >= 3 and sum(asked.values()) <= MOST * bridges
     assert all(participant.phase != ENDED for participant in scene.state.participants.values())

@@ -24,7 +24,7 @@ STORED: Dict[str, Tuple[str, ...]] = {
         "jid", "added_at", "seen_at", "average_stress", "stress", "graceful_shutdown", "shutting_down", "draining",
         "version", "release", "region", "relay_id", "healthy", "stamp", "real_jid", "sctp", "sctp_asked_at",
         "failed_at", "failed_why", "unproven",  # in its place stood "silent": not used before it is heard, too
-        "passed", "failing_ice_until"),
+        "passed", "failing_ice_until", "dialect", "dialect_from"),
     "focus.bridge.pins.Pin": ("room", "version", "until"),
     "focus.bridge.pool.Owed": ("bridge", "meeting_id", "since"),
     "focus.conference.signalling.SourceLog": ("version",),
@@ -72,6 +72,8 @@ VALUES: Dict[str, Tuple[str, ...]] = {
         "role", "real_jid", "connections", "sources", "audio_muted", "video_muted", "stats_id", "region", "codecs",
         "diarize", "features", "caps", "status", "robot", "start_muted"),
     "focus.stanzas.source_info.SourceState": ("name", "media", "muted", "video_type"),
+    "focus.values.channels.Channels": ("endpoint", "ids", "muted"),
+    "focus.values.channels.Leftover": ("conference", "channels"),
     "focus.values.sources.Source": ("ssrc", "media", "name", "msid", "video_type"),
     "focus.values.sources.SsrcGroup": ("semantics", "media", "ssrcs"),
     "focus.values.transport.Candidate": ("attributes",),

@@ -324,7 +324,7 @@ class TestBrewery:
         self.bridges.heard(BRIDGE, Stats(stress_level=0.1, drain=False), None, 0.0)
         brewery = Brewery("jvbbrewery@internal.auth.meet.example", self.bridges, lambda: self.now,
                           lambda row, done: self.joins.append(done), self.told.append,
-                          lambda: "lane%d" % len(self.joins), lambda bridge, meeting_id: None)
+                          lambda: "lane%d" % len(self.joins), lambda bridge, owed: None, lambda bridge: None)
         brewery.connected(resumed=False)
         return brewery
 

@@ -76,9 +76,34 @@ class Bridge:
 
     def receive(self, sent: Sent) -> Sent:
         try:
+            if not sent.element[0].tag.endswith("}conference-modify"):
+                raise Refusal("service-unavailable")  # an element it doesn't know (K-114)
             return sent._replace(conference=self.model.receive(sent.element[0]))
         except Refusal as refusal:
             return sent._replace(conference=refusal)
+
+    def is_expiry(self, sent: Sent) -> bool:
+        """Of a whole conference."""
+        return sent.element[0].get("expire") == "true"
+
+    def execute(self, sent: Sent) -> Optional[str]:
+        """The payload of the answer, None for silence. Raises Refusal."""
+        if isinstance(sent.conference, Refusal):
+            raise sent.conference
+        return None if sent.conference.expired else self.model.execute(sent.conference, sent.element[0])
+
+    def has(self, nick: str) -> Tuple[Set[int], str]:
+        """SSRCs and ICE user fragment of an endpoint."""
+        there = self.model.conferences["meeting-1"].endpoints[nick]
+        return {ssrc for one in there.sources or () for ssrc in one.ssrcs}, there.remote_ufrag
+
+    def forget(self, rng: random.Random) -> None:
+        """Lose an endpoint or a conference without a word."""
+        for meeting, conference in list(self.model.conferences.items()):
+            if conference.endpoints and rng.random() < 0.5:
+                self.model.forget(meeting, rng.choice(list(conference.endpoints)))
+            else:
+                self.model.expire(conference)
 
 
 class World:
@@ -95,7 +120,7 @@ class World:
         self.clients: Dict[str, Client] = {}
         self.joining: Dict[str, Features] = {}
         self.numbers = itertools.count(1)
-        self.bridges = {jid: Bridge(jid, self.rng.random() < 0.5, self.relays) for jid in BRIDGES}
+        self.bridges = {jid: self.new_bridge(jid, self.rng.random() < 0.5) for jid in BRIDGES}
         self.unanswered: Dict[str, str] = {}
         self.answers: Dict[str, str] = {}
         self.refusals: List[str] = []
@@ -108,6 +133,9 @@ class World:
         """Requests nobody will answer, for their deadline."""
         for jid in BRIDGES:
             self.usable(jid)
+
+    def new_bridge(self, jid: str, sctp: bool) -> Any:
+        return Bridge(jid, sctp, self.relays)
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -218,7 +246,7 @@ class World:
                 self.bridge_answers(bridge, bridge.queue.pop(0), everybody)
 
     def bridge_answers(self, bridge: Bridge, sent: Sent, faultless: bool) -> None:
-        faulty = self.stormy and not faultless and sent.element[0].get("expire") is None
+        faulty = self.stormy and not faultless and not bridge.is_expiry(sent)
         if faulty and self.rng.random() < 0.03:
             name, reason = self.rng.choice(ERRORS)
             detail = "<error xmlns='jitsi:colibri2' reason='%s'/>" % reason if reason else ""
@@ -227,19 +255,20 @@ class World:
                                                type="error"))
             return
         try:
-            if isinstance(sent.conference, Refusal):
-                raise sent.conference
-            if sent.conference.expired or (faulty and self.rng.random() < 0.01):
+            payload = None if faulty and self.rng.random() < 0.01 else bridge.execute(sent)
+            if payload is None:
                 self.refusals.append("silence: %s" % etree.tostring(sent.element).decode()[:300])
                 self.wait.append(sent)  # its queue is closed (K-136)
                 return
-            self.mail.append(self.scene.answer(sent.element, bridge.model.execute(sent.conference, sent.element[0])))
+            self.mail.append(self.scene.answer(sent.element, payload))
         except Refusal as refusal:
-            sctp = "SCTP" in refusal.text
-            expiry = sent.element[0].get("expire") == "true"  # of what is gone already: its answer is ignored
-            if not sctp and not expiry:
+            expected = "SCTP" in refusal.text or self.is_expected(refusal)
+            if not expected and not bridge.is_expiry(sent):  # of what is gone already: its answer is ignored
                 self.refusals.append("%s: %s" % (refusal, etree.tostring(sent.element).decode()[:300]))
             self.mail.append(self.scene.answer(sent.element, refusal.write(), type="error"))
+
+    def is_expected(self, refusal: Refusal) -> bool:
+        return False
 
     # --- what happens ----------------------------------------------------------------------------------------
 
@@ -389,7 +418,7 @@ class World:
         self.wait += bridge.queue
         self.turn()
         self.wait += bridge.queue
-        self.bridges[bridge.jid] = Bridge(bridge.jid, bridge.model.sctp, self.relays)
+        self.bridges[bridge.jid] = self.new_bridge(bridge.jid, bridge.model.sctp)
         self.usable(bridge.jid)
 
     def usable(self, jid: str = "") -> None:
@@ -405,12 +434,7 @@ class World:
             self.scene.bridges.failed(self.rng.choice(BRIDGES), "silent", self.scene.now)
 
     def forget(self) -> None:
-        model = self.bridges[self.rng.choice(BRIDGES)].model
-        for meeting, conference in list(model.conferences.items()):
-            if conference.endpoints and self.rng.random() < 0.5:
-                model.forget(meeting, self.rng.choice(list(conference.endpoints)))
-            else:
-                model.expire(conference)
+        self.bridges[self.rng.choice(BRIDGES)].forget(self.rng)
 
     # --- the rules -------------------------------------------------------------------------------------------
 
@@ -460,15 +484,14 @@ class World:
             expected = {owner: set(seen(owned, client.features.audio, client.features.video, True).ssrcs())
                         for owner, owned in state.sources.items() if owner != nick}
             told = {owner: ssrcs for owner, ssrcs in client.told.items() if ssrcs}
-            if client.features.ssrc_rewriting:
+            session = next(session for session in state.bridges.values() if nick in session.endpoints)
+            if client.features.ssrc_rewriting and session.dialect == 2:
                 assert not told
             else:
                 assert told == {owner: ssrcs for owner, ssrcs in expected.items() if ssrcs}
-            session = next(session for session in state.bridges.values() if nick in session.endpoints)
-            conference = self.bridges[session.bridge].model.conferences["meeting-1"]
-            there = conference.endpoints[nick]
-            assert {ssrc for one in there.sources or () for ssrc in one.ssrcs} == set(state.sources.get(nick).ssrcs())
-            assert there.remote_ufrag == "u%s" % client.sid
+            known, ufrag = self.bridges[session.bridge].has(nick)
+            assert known == set(state.sources.get(nick).ssrcs())
+            assert ufrag == "u%s" % client.sid
 
     def finish(self) -> None:
         """All leave: nothing is left anywhere."""
