@@ -80,7 +80,6 @@ class Bridge(Row):
     """Version of Colibri it speaks, as far as that is known; ``Dialects.of`` tells which to use."""
     dialect_from: str = ""
     """How that is known."""
-    """When endpoints were placed lately; their load shows in the statistics within seconds, so this isn't kept."""
 
     @property
     def name(self) -> str:
