@@ -14,11 +14,11 @@ import secrets
 import shutil
 import sys
 from pathlib import Path
-from typing import IO, Callable, Dict, List, Mapping, Optional
+from typing import IO, Callable, Dict, List, Mapping, Optional, Sequence
 
 import focus
 from focus.demo import npm
-from focus.demo.prosody import Prosody, answers, free_ports
+from focus.demo.prosody import DOMAIN, Prosody, answers, free_ports
 from focus.demo.supervise import PartFailed, Program, Supervisor
 
 CHECKOUT = Path(focus.__file__).absolute().parent.parent
@@ -60,7 +60,9 @@ class Stack:
     directory: everything is written here; what was in it from an earlier run is removed.
     page_port: where the page is served on localhost; 0 for any free port.
     log_level: of the focus.
-    bridges: how many; each has a relay id and a region of its own.
+    bridges: how many (bridge, bridge2, ...); each has a relay id and a region of its own.
+    bridge_options: name of a bridge -> more of its options, for example {"bridge": ["--colibri=1"]}. One with
+        --component=ADDRESS is made known to the server, and may publish at pubsub.<domain>.
     focus_settings: more options of the focus, as the environment has them (JICOFO_...).
     server_hosts: more lines for the hosts in Prosody's configuration.
     started: told the name of each part that is ready, and the seconds it took.
@@ -75,6 +77,7 @@ class Stack:
         bridges: int = 1,
         focus_settings: Optional[Mapping[str, str]] = None,
         server_hosts: str = "",
+        bridge_options: Optional[Mapping[str, Sequence[str]]] = None,
     ) -> None:
         self.directory = Path(directory).absolute()
         self.page_port = page_port or free_ports(1)[0]
@@ -82,6 +85,7 @@ class Stack:
         self._started = started
         self._server_hosts = server_hosts
         self._focus_settings = dict(focus_settings or {})
+        self._bridge_options = dict(bridge_options or {})
         self.bridges = ["bridge"] + ["bridge%d" % number for number in range(2, bridges + 1)]
         self._lock: IO[str]
         self.prosody: Prosody
@@ -119,9 +123,13 @@ class Stack:
             raise PartFailed("the client library: %s" % error) from error
         passwords = {name: secrets.token_urlsafe(24) for name in ("focus", "jvb")}
         # a stream that was cut is given up after 15 s, as in Jitsi's own template: a closed tab leaves the room
+        components = [address for address in map(self._component, self.bridges) if address]
         self.prosody = Prosody(
-            self.directory / "prosody", components={}, accounts=passwords, smacks_hibernation_time=15,
-            extra_hosts=self._server_hosts,
+            self.directory / "prosody",
+            components=dict.fromkeys(components, passwords["jvb"]),
+            accounts=passwords,
+            smacks_hibernation_time=15,
+            extra_hosts=self._server_hosts + (_pubsub(components) if components else ""),
         )
         if answers("127.0.0.1", self.page_port):
             raise PartFailed("page: port %d is in use by another program" % self.page_port)
@@ -136,6 +144,11 @@ class Stack:
         """Stop everything. The logs stay."""
         self.supervisor.stop()
         self._lock.close()
+
+    def control(self, bridge: str, line: str) -> None:
+        """Give a bridge a control line (focus/demo/bridge/knobs.py). Raises OSError."""
+        with open(self._pipe(bridge), "w", encoding="ascii") as pipe:
+            pipe.write(line + "\n")
 
     def logs(self) -> Dict[str, Path]:
         """Log file of every part."""
@@ -176,10 +189,12 @@ class Stack:
             *(
                 Program(
                     name,
-                    [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json", "--stdin"]
-                    + ["--relay-id", "relay-" + name, "--region", "region-" + name],
+                    [python, "-m", "focus.demo.bridge", "--config", str(bridge_ini), "--json"]
+                    + self._flags_of_bridge(name),
                     dict(path, FOCUS_BRIDGE_PASSWORD=passwords["jvb"]),
-                    functools.partial(self._says, name, '"brewery_joined"'),
+                    functools.partial(
+                        self._says, name, '"component_connected"' if self._component(name) else '"brewery_joined"'
+                    ),
                     30,
                 )
                 for name in self.bridges
@@ -199,6 +214,20 @@ class Stack:
                 30,
             ),
         ]
+
+    def _flags_of_bridge(self, name: str) -> List[str]:
+        port = ["--port=%d" % self.prosody.component_port] if self._component(name) else []
+        own = ["--relay-id=relay-" + name, "--region=region-" + name, "--control-file=%s" % self._pipe(name)]
+        return own + port + list(self._bridge_options.get(name, ()))
+
+    def _pipe(self, bridge: str) -> Path:
+        return self.directory / (bridge + ".control")
+
+    def _component(self, bridge: str) -> str:
+        """The address of a bridge that is a component, or ""."""
+        prefix = "--component="
+        options = self._bridge_options.get(bridge, ())
+        return next((option[len(prefix) :] for option in options if option.startswith(prefix)), "")
 
     def _settings(self) -> Dict[str, object]:
         """What the page must know. It asks the focus's user directly (S-710, option A)."""
@@ -225,6 +254,12 @@ class Stack:
         with open(os.open(str(file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
             opened.write(text)
         return file
+
+
+def _pubsub(publishers: Sequence[str]) -> str:
+    """A PubSub service for these, for Prosody's configuration."""
+    admins = ", ".join('"%s"' % publisher for publisher in publishers)
+    return 'Component "pubsub.%s" "pubsub"\n  admins = { %s }\n' % (DOMAIN, admins)
 
 
 def _locked(directory: Path) -> IO[str]:

@@ -97,10 +97,6 @@ class Supervisor:
         """Process id of a running program."""
         return int(self._ask("getProcessInfo", name)["pid"])
 
-    def tell(self, name: str, line: str) -> None:
-        """Give a program a line on its standard input. Raises OSError, xmlrpc.client.Error."""
-        self._ask("sendProcessStdin", name, line + "\n")
-
     def check(self) -> None:
         """Raise PartFailed for the first program that does not run any more."""
         if self._process is None or self._process.poll() is not None:

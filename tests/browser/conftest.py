@@ -1,4 +1,4 @@
-"""One set of servers and one browser for all browser tests; a room of its own for each test."""
+"""Servers for each version of Colibri, one browser for all browser tests; a room of its own for each test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from focus.demo.stack import Stack
 MeetingMaker = Callable[..., Meeting]
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="session", params=["2", "1"], ids=["colibri2", "colibri1"])
+def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Once with a bridge of today and once with one of before 2022."""
     directory: Path = tmp_path_factory.mktemp("stack")
-    with Stack(directory, log_level="FINE") as running:
+    options = {"bridge": ["--colibri=" + request.param]}
+    with Stack(directory, log_level="FINE", bridge_options=options) as running:
         yield running
 
 

@@ -89,7 +89,7 @@ def test_a_bridge_that_drains_keeps_its_call(tmp_path: Path, browser: Browser) -
             meeting.join(["Ada", "Bo"])
             meeting.check()
             drained, other = sorted(stack.bridges, key=lambda name: not has_call(stack, name, "older"))
-            stack.supervisor.tell(drained, "drain on")
+            stack.control(drained, "drain on")
             wait_focus(stack, "says: drain=True")
             newer.join(["Cleo", "Dan"])
             newer.check()

@@ -23,6 +23,7 @@ from tests.support.demo_bridge import (
     condition,
     eventually,
     messages,
+    no_growth,
     play,
     until,
 )
@@ -92,20 +93,6 @@ def test_force_mute_stops_a_kind_at_once(prosody: Prosody) -> None:
         assert await eventually(again), "no video after the mute was lifted"
 
     play(lambda: Call(prosody), scenario)
-
-
-async def no_growth(participant: Participant, kind: str) -> int:
-    """Wait until no frame of that kind has come for half a second; gives the count then."""
-    seen, since = participant.frames[kind], time.monotonic()
-
-    def settled() -> bool:
-        nonlocal seen, since
-        if participant.frames[kind] != seen:
-            seen, since = participant.frames[kind], time.monotonic()
-        return time.monotonic() - since > 0.5
-
-    await until(settled, "no more " + kind)
-    return seen
 
 
 def test_a_wrong_fingerprint_gets_no_media(prosody: Prosody) -> None:
@@ -260,6 +247,10 @@ def test_a_login_that_fails_is_told_and_tried_again(
         (["--port", "x"], "port"),
         (["--tls", "maybe"], "tls"),
         (["--control", "dance"], "dance"),
+        (["--colibri", "3"], "colibri"),
+        (["--component", "bridge.meet.example"], "component"),
+        (["--pubsub-node", "bridges"], "pubsub_node"),
+        (["--component=b.x", "--colibri=1", "--authorized-source=("], "authorized_source"),
     ],
 )
 def test_wrong_options_are_named(flags: List[str], named: str) -> None:

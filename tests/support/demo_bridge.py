@@ -29,8 +29,10 @@ from focus.demo.bridge.xmpp import Client, Login
 from tests.support.prosody import Prosody
 
 C = TypeVar("C")
+A = TypeVar("A", bound="Call")
 COLIBRI2 = "jitsi:colibri2"
 ICE = "urn:xmpp:jingle:transports:ice-udp:1"
+SSMA = "urn:xmpp:jingle:apps:rtp:ssma:0"
 MEETING = "9d1c2f00-0000-4000-8000-000000000001"
 MEDIA = """
 <media type='audio'>
@@ -178,6 +180,11 @@ class ScriptedFocus:
         self.bridge = "jvb1"
         self.stats: List[Dict[str, str]] = []
 
+    @property
+    def address(self) -> str:
+        """Where requests go."""
+        return self.brewery + "/" + self.bridge
+
     def at(self, bridge: str) -> ScriptedFocus:
         """The same focus, asking another bridge of the brewery."""
         other = copy.copy(self)
@@ -199,7 +206,7 @@ class ScriptedFocus:
 
     async def iq(self, payload: str, kind: str = "get", timeout: float = 10.0) -> Any:
         """Ask the bridge; gives the whole answer, result or error."""
-        return await self.client.ask(kind, self.brewery + "/" + self.bridge, payload, timeout)
+        return await self.client.ask(kind, self.address, payload, timeout)
 
     async def modify(self, inner: str = "", attributes: str = "", timeout: float = 10.0) -> Any:
         """Ask for a change of the conference; gives the whole answer."""
@@ -279,52 +286,24 @@ class Participant:
         self.connection.addTrack(VideoStreamTrack())
         await self.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         await self.connection.setLocalDescription(await self.connection.createAnswer())
-        answer = await self.focus.modify(self.update(self.connection.localDescription.sdp))
+        answer = await self.tell(self.update(self.connection.localDescription.sdp))
         assert answer.get("type") == "result", etree.tostring(answer)
+
+    async def tell(self, update: str) -> Any:
+        """Have the focus pass an update on to the bridge; gives the whole answer."""
+        return await self.focus.modify(update)
 
     def update(self, sdp: str, sources: Sequence[str] = ("audio", "video")) -> str:
         """The update after session-accept (colibri.md 6.3)."""
-
-        def value(name: str) -> str:
-            found = re.search(r"a=%s:(\S+)" % name, sdp)
-            assert found is not None, name
-            return found.group(1)
-
-        digest = re.search(r"a=fingerprint:sha-256 (\S+)", sdp)
-        assert digest is not None
-        described = ""
-        for section in sdp.split("m=")[1:]:
-            kind = section.partition(" ")[0]
-            ssrcs = list(dict.fromkeys(re.findall(r"a=ssrc:(\d+)", section)))
-            source = "".join(
-                "<source xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' ssrc='%s'/>" % ssrc for ssrc in ssrcs
-            )
-            if len(ssrcs) == 2:
-                members = "".join("<source ssrc='%s'/>" % ssrc for ssrc in ssrcs)
-                source += (
-                    "<ssrc-group xmlns='urn:xmpp:jingle:apps:rtp:ssma:0' semantics='FID'>%s</ssrc-group>"
-                    % members
-                )
-            if kind in sources:
-                described += "<media-source type='%s' id='%s-%s0'>%s</media-source>" % (
-                    kind,
-                    self.name,
-                    kind[0],
-                    source,
-                )
-        return (
-            "<endpoint id='%s'><transport><transport xmlns='%s' ufrag='%s' pwd='%s'><rtcp-mux/><fingerprint "
-            "xmlns='urn:xmpp:jingle:apps:dtls:0' hash='sha-256' setup='%s'>%s</fingerprint></transport></transport>"
-            "<sources>%s</sources></endpoint>"
-            % (
-                self.name,
-                ICE,
-                value("ice-ufrag"),
-                value("ice-pwd"),
-                value("setup"),
-                digest.group(1),
-                described,
-            )
+        described = "".join(
+            "<media-source type='%s' id='%s-%s0'>%s</media-source>" % (kind, self.name, kind[0], written)
+            for kind, written in own_sources(sdp).items()
+            if kind in sources
+        )
+        return "<endpoint id='%s'><transport>%s</transport><sources>%s</sources></endpoint>" % (
+            self.name,
+            own_transport(sdp),
+            described,
         )
 
     async def received(self, kind: str) -> int:
@@ -344,16 +323,50 @@ class Participant:
             await asyncio.wait(self._tasks, timeout=5)
 
 
+def own_transport(sdp: str) -> str:
+    """A client's transport, of its local description."""
+
+    def value(name: str) -> str:
+        found = re.search(r"a=%s:(\S+)" % name, sdp)
+        assert found is not None, name
+        return found.group(1)
+
+    digest = re.search(r"a=fingerprint:sha-256 (\S+)", sdp)
+    assert digest is not None
+    return (
+        "<transport xmlns='%s' ufrag='%s' pwd='%s'><rtcp-mux/><fingerprint xmlns='urn:xmpp:jingle:apps:dtls:0' "
+        "hash='sha-256' setup='%s'>%s</fingerprint></transport>"
+        % (ICE, value("ice-ufrag"), value("ice-pwd"), value("setup"), digest.group(1))
+    )
+
+
+def own_sources(sdp: str, name: str = "") -> Dict[str, str]:
+    """Kind -> what a client sends of it, `source` and `ssrc-group`; `name` with %s for the letter of the kind."""
+    written = {}
+    for section in sdp.split("m=")[1:]:
+        kind = section.partition(" ")[0]
+        ssrcs = list(dict.fromkeys(re.findall(r"a=ssrc:(\d+)", section)))
+        named = " name='%s'" % (name % kind[0]) if name else ""
+        written[kind] = "".join("<source xmlns='%s' ssrc='%s'%s/>" % (SSMA, ssrc, named) for ssrc in ssrcs)
+        if len(ssrcs) == 2:
+            members = "".join("<source ssrc='%s'/>" % ssrc for ssrc in ssrcs)
+            written[kind] += "<ssrc-group xmlns='%s' semantics='FID'>%s</ssrc-group>" % (SSMA, members)
+    return written
+
+
 class Call:
     """Bridge, focus and participants of one test."""
+
+    flags: Sequence[str] = ()
+    """More options of the bridge."""
 
     def __init__(self, prosody: Prosody) -> None:
         self.bridge = BridgeProcess(prosody)
         self.focus = ScriptedFocus(prosody)
         self.participants: List[Participant] = []
 
-    async def __aenter__(self) -> Call:
-        await self.bridge.start()
+    async def __aenter__(self: A) -> A:
+        await self.start_bridge()
         await self.focus.start()
         return self
 
@@ -363,8 +376,16 @@ class Call:
         self.focus.client.close()
         await self.bridge.stop()
 
+    async def start_bridge(self) -> None:
+        """Start it; returns when it can be asked."""
+        await self.bridge.start(*self.flags)
+
+    def participant(self, name: str, speaks: bool) -> Participant:
+        """Somebody who has not joined yet."""
+        return Participant(name, self.focus, speaks)
+
     async def join(self, name: str, speaks: bool = False, setup: Optional[str] = None) -> Participant:
-        participant = Participant(name, self.focus, speaks)
+        participant = self.participant(name, speaks)
         self.participants.append(participant)
         await participant.join(first=len(self.participants) == 1, setup=setup)
         return participant
@@ -379,6 +400,20 @@ def play(make: Callable[[], AsyncContextManager[C]], scenario: Callable[[C], Awa
             await scenario(started)
 
     asyncio.run(asyncio.wait_for(main(), timeout))
+
+
+async def no_growth(participant: Participant, kind: str) -> int:
+    """Wait until no frame of that kind has come for half a second; gives the count then."""
+    seen, since = participant.frames[kind], time.monotonic()
+
+    def settled() -> bool:
+        nonlocal seen, since
+        if participant.frames[kind] != seen:
+            seen, since = participant.frames[kind], time.monotonic()
+        return time.monotonic() - since > 0.5
+
+    await until(settled, "no more " + kind)
+    return seen
 
 
 @contextlib.asynccontextmanager

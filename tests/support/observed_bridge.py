@@ -27,7 +27,7 @@ class ObservedBridge(Bridge):
 
     def tell(self) -> None:
         """Write the event."""
-        conferences = list(self.table.conferences.values())
+        conferences = [*self.table.conferences.values(), *self.channels.conferences.values()]
         self._told.note(
             "sources",
             endpoints={

@@ -7,13 +7,16 @@ import asyncio
 import configparser
 import logging
 import os
+import re
 import secrets
 import signal
 import ssl
 import sys
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Pattern, Sequence, Tuple
 
 from focus.demo.bridge import sasl
+from focus.demo.bridge.answers import SPEAKS
+from focus.demo.bridge.component import Node
 from focus.demo.bridge.journal import Journal
 from focus.demo.bridge.knobs import BadCommand, Knobs
 from focus.demo.bridge.knobs import __doc__ as CONTROL_LINES
@@ -47,6 +50,15 @@ OPTIONS: Tuple[Tuple[str, str, str], ...] = (
     ),
     ("tls", "verify", "verify, no-verify (encrypted but unchecked) or off (never with PLAIN)"),
     ("brewery", "", "bridge room (default: jvbbrewery@internal.<domain of the user>)"),
+    (
+        "component",
+        "",
+        "be the XMPP component with this address, whose secret is the password, instead of a user in a brewery",
+    ),
+    ("authorized-source", "", "as a component: pattern for the addresses that may ask (default: everybody)"),
+    ("pubsub-node", "", "as a component: PubSub node to publish the statistics on (default: nowhere)"),
+    ("stats-to", "", "as a component: who is sent the statistics (default: nobody)"),
+    ("pubsub-service", "", "the service of that node (default: pubsub.<parent domain of the component>)"),
     ("nickname", "", "name in the brewery (default: bridge- and random letters, new at each start)"),
     (
         "address",
@@ -65,6 +77,7 @@ OPTIONS: Tuple[Tuple[str, str, str], ...] = (
     ("channel-certificate", "", "PEM file with certificate and key; makes it wss"),
     ("region", "", "region to publish in the statistics"),
     ("relay-id", "", "relay id to publish; with it, this bridge can share conferences with others"),
+    ("colibri", "2", "which version it speaks: 1, as bridges did until 2022, 2, or both"),
     ("expiry-interval", "60", "seconds between two checks for idle endpoints and empty conferences"),
     ("endpoint-timeout", "60", "seconds of silence after which an endpoint is removed"),
 )
@@ -89,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         )
     made.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     made.add_argument("--stdin", action="store_true", help="obey control lines on standard input")
+    made.add_argument("--control-file", metavar="FIFO", help="make this named pipe and obey control lines on it")
     made.add_argument(
         "--control", action="append", default=[], metavar="LINE", help="obey this control line at start"
     )
@@ -132,13 +146,16 @@ def build_options(values: Dict[str, str]) -> BridgeOptions:
         raise BadOption("password: missing, set FOCUS_BRIDGE_PASSWORD or password in the configuration file")
     if values["tls"] not in ("verify", "no-verify", "off"):
         raise BadOption("tls: %r is none of verify, no-verify, off" % values["tls"])
+    if values["colibri"] not in SPEAKS:
+        raise BadOption("colibri: %r is none of %s" % (values["colibri"], ", ".join(SPEAKS)))
     addresses = [part.strip() for part in values["address"].split(",") if part.strip()] or local_addresses()
     if "0.0.0.0" in addresses and not values["public_address"]:
         raise BadOption("address: 0.0.0.0 needs public_address, clients can't send to it")
+    _check_component(values)
     login = Login(
         values["host"] or domain,
         _number(values, "port"),
-        domain,
+        values["component"] or domain,
         user,
         values["password"],
         "",
@@ -161,7 +178,35 @@ def build_options(values: Dict[str, str]) -> BridgeOptions:
         _number(values, "expiry_interval"),
         _number(values, "endpoint_timeout"),
         values["relay_id"],
+        values["colibri"],
+        bool(values["component"]),
+        _node(values),
+        values["stats_to"],
+        _pattern(values["authorized_source"]),
     )
+
+
+def _check_component(values: Dict[str, str]) -> None:
+    if not values["component"]:
+        for name in ("authorized_source", "pubsub_node", "pubsub_service", "stats_to"):
+            if values[name]:
+                raise BadOption("%s: only a component has it" % name)
+    elif values["colibri"] != "1":
+        raise BadOption("component: bridges of that time speak colibri 1, not %s" % values["colibri"])
+
+
+def _node(values: Dict[str, str]) -> Optional[Node]:
+    if not values["pubsub_node"]:
+        return None
+    parent = values["component"].partition(".")[2]
+    return Node(values["pubsub_service"] or "pubsub." + parent, values["pubsub_node"])
+
+
+def _pattern(text: str) -> Optional[Pattern[str]]:
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise BadOption("authorized_source: %s" % error) from error
 
 
 def _number(values: Dict[str, str], key: str) -> int:
@@ -182,23 +227,28 @@ def _channel_tls(certificate: str) -> Optional[ssl.SSLContext]:
     return context
 
 
-async def serve(options: BridgeOptions, journal: Journal, control: Sequence[str], stdin: bool) -> None:
-    """Run the bridge until SIGTERM, SIGINT or `quit`. Raises OSError and BadCommand."""
+async def serve(
+    options: BridgeOptions, journal: Journal, control: Sequence[str], inputs: Sequence[int]
+) -> None:
+    """Run the bridge until SIGTERM, SIGINT or `quit`. Raises OSError and BadCommand.
+
+    inputs: descriptors to read control lines from.
+    """
     bridge = Bridge(options, journal, Knobs())
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, bridge.stop)
     for line in control:
         bridge.command(line)
-    if stdin:
-        loop.add_reader(sys.stdin.fileno(), _read_control, bridge, journal, [])
+    for descriptor in inputs:
+        loop.add_reader(descriptor, _read_control, descriptor, bridge, journal, [])
     await bridge.run()
 
 
-def _read_control(bridge: Bridge, journal: Journal, rest: List[bytes]) -> None:
-    data = os.read(sys.stdin.fileno(), 4096)
+def _read_control(descriptor: int, bridge: Bridge, journal: Journal, rest: List[bytes]) -> None:
+    data = os.read(descriptor, 4096)
     if not data:
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        asyncio.get_running_loop().remove_reader(descriptor)
         return
     *lines, last = b"".join(rest + [data]).split(b"\n")
     rest[:] = [last]
@@ -211,13 +261,23 @@ def _read_control(bridge: Bridge, journal: Journal, rest: List[bytes]) -> None:
             journal.note("control_failed", why=str(error))
 
 
+def _pipe(path: str) -> int:
+    """A named pipe that is also open for writing here, so that it doesn't end. Raises OSError."""
+    if not os.path.exists(path):
+        os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The program. Exit status 0 after a stop, 2 for a wrong option, 1 for a port that is taken."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING, stream=sys.stderr)
     try:
         options = build_options(read_values(arguments, dict(os.environ)))
-        asyncio.run(serve(options, Journal(arguments.json), arguments.control, arguments.stdin))
+        inputs = [sys.stdin.fileno()] if arguments.stdin else []
+        if arguments.control_file:
+            inputs.append(_pipe(arguments.control_file))
+        asyncio.run(serve(options, Journal(arguments.json), arguments.control, inputs))
     except (BadOption, BadCommand) as error:
         print("focus.demo.bridge: %s" % error, file=sys.stderr)
         return 2

@@ -1,61 +1,18 @@
-"""The bridge in its brewery: joins the room, publishes statistics, comes back after every loss (B-1101, B-1150).
-
-Also answers what concerns the program and not the media: health, version, ping, disco (B-1151, K-114 to K-116).
-"""
+"""The bridge in its brewery: joins the room, publishes statistics in its presence (B-1101, B-1150)."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import os
-import random
-import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict
 
-from lxml import etree
-
-from focus import __version__
 from focus.demo.bridge.journal import Journal
-from focus.demo.bridge.xmpp import Client, Login, LoginFailed
-from focus.stanzas.xml import (
-    NS_COLIBRI,
-    NS_DATA,
-    NS_DISCO_INFO,
-    NS_MUC,
-    NS_MUC_OWNER,
-    NS_MUC_USER,
-    escape,
-    quote,
-)
-
-NS_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-NS_HEALTH = "http://jitsi.org/protocol/healthcheck"
-NS_VERSION = "jabber:iq:version"
-NS_PING = "urn:xmpp:ping"
-PRESENCE_INTERVAL = 5.0
-"""Seconds between two presences with statistics (B-1150)."""
-STRESS_INTERVAL = 10.0
-"""Seconds over which the load is measured (B-1121)."""
-LOAD_THRESHOLD = 0.9
-FEATURES = (
-    NS_DISCO_INFO,
-    NS_HEALTH,
-    "urn:xmpp:jingle:apps:dtls:0",
-    "urn:xmpp:jingle:transports:ice-udp:1",
-    NS_VERSION,
-    NS_PING,
-)
-ERROR_TYPES = {
-    "bad-request": "modify",
-    "forbidden": "auth",
-    "resource-constraint": "wait",
-    "not-acceptable": "modify",
-    "remote-server-timeout": "wait",
-}
+from focus.demo.bridge.station import PUBLISHING_INTERVAL, Station, conditions
+from focus.demo.bridge.xmpp import Client, Login
+from focus.stanzas.xml import NS_DATA, NS_MUC, NS_MUC_OWNER, NS_MUC_USER, quote
 
 
-class Brewery:
-    """One bridge in one brewery room. `statistics` gives what to publish besides the load; `on_iq` gets requests."""
+class Brewery(Station):
+    """One bridge in one brewery room."""
 
     def __init__(
         self,
@@ -66,72 +23,32 @@ class Brewery:
         statistics: Callable[[], Dict[str, str]],
         on_iq: Callable[[Any], None],
     ) -> None:
+        super().__init__(login, journal, statistics, on_iq)
         self.room = room
         self.nickname = nickname
-        self._login = login
-        self._journal = journal
-        self._statistics = statistics
-        self._on_iq = on_iq
-        self._client: Optional[Client] = None
         self._joined = False
-        self._leaving = asyncio.Event()
-        self._stress = 0.0
-        self._measured = (time.monotonic(), time.process_time())
 
     @property
     def occupant(self) -> str:
         """The address of this bridge in the brewery (K-101)."""
         return "%s/%s" % (self.room, self.nickname)
 
-    async def run(self) -> None:
-        """Be in the brewery until `leave`; reconnects for ever, a little later each time."""
-        pause = 1.0
-        while not self._leaving.is_set():
-            self._joined = False
-            client = self._client = Client(self._login, self._stanza)
-            try:
-                jid = await client.connect()
-                self._journal.note("xmpp_connected", jid=jid)
-                pause = 1.0
-                await self._stay(client)
-                why = client.closed.result()
-            except (LoginFailed, OSError, asyncio.TimeoutError) as error:
-                why = "%s" % (error or "time-out")
-            finally:
-                client.close()
-            if self._leaving.is_set():
-                break
-            self._journal.note("xmpp_lost", why=why, server="%s:%d" % (self._login.host, self._login.port))
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, 10.0)
-
-    def send(self, stanza: str) -> None:
-        """Send one stanza, if the stream is up."""
-        if self._client is not None:
-            self._client.send(stanza)
-
-    def leave(self) -> None:
-        """Leave the room and the server for good."""
-        self._leaving.set()
-        if self._client is not None:
-            self._client.send("<presence type='unavailable' to='%s'/>" % quote(self.occupant))
-            self._client.close()
+    def refusal(self, sender: str) -> str:
+        """Only who is in the brewery may ask (K-102)."""
+        return "" if sender.partition("/")[0].lower() == self.room.lower() else "forbidden"
 
     def publish(self) -> None:
         """Send presence with statistics now."""
-        stats = "".join(
-            "<stat name='%s' value='%s'/>" % (quote(name), quote(value))
-            for name, value in self._published().items()
-        )
-        self.send(
-            "<presence to='%s'><stats xmlns='%s'>%s</stats></presence>"
-            % (quote(self.occupant), NS_COLIBRI, stats)
-        )
+        self.send("<presence to='%s'>%s</presence>" % (quote(self.occupant), self._write_stats()))
+
+    def _farewell(self) -> None:
+        self.send("<presence type='unavailable' to='%s'/>" % quote(self.occupant))
 
     async def _stay(self, client: Client) -> None:
+        self._joined = False
         self._join()
         while not client.closed.done():
-            await asyncio.wait([client.closed], timeout=PRESENCE_INTERVAL)
+            await asyncio.wait([client.closed], timeout=PUBLISHING_INTERVAL)
             if self._joined:
                 self.publish()
             elif not client.closed.done():
@@ -140,20 +57,12 @@ class Brewery:
     def _join(self) -> None:
         self.send("<presence to='%s'><x xmlns='%s'/></presence>" % (quote(self.occupant), NS_MUC))
 
-    def _stanza(self, element: Any) -> None:
-        name = etree.QName(element).localname
-        if name == "presence":
-            self._presence(element)
-        elif name == "iq" and element.get("type") in ("get", "set"):
-            self._on_iq(element)
-
     def _presence(self, element: Any) -> None:
         if element.get("from") != self.occupant:
             return
         if element.get("type") == "error":
-            conditions = [etree.QName(child).localname for child in element.iter("{%s}*" % NS_STANZAS)]
             self._journal.note(
-                "brewery_refused", room=self.room, nickname=self.nickname, why=", ".join(conditions)
+                "brewery_refused", room=self.room, nickname=self.nickname, why=conditions(element)
             )
             self._joined = False
             return
@@ -182,64 +91,3 @@ class Brewery:
             fields,
         )
         self.send("<iq type='set' id='whois' to='%s'>%s</iq>" % (quote(self.room), form))
-
-    def _published(self) -> Dict[str, str]:
-        wall, used = time.monotonic(), time.process_time()
-        if wall - self._measured[0] >= STRESS_INTERVAL:
-            self._stress = (used - self._measured[1]) / (wall - self._measured[0]) / LOAD_THRESHOLD
-            self._measured = (wall, used)
-        now = datetime.datetime.now(datetime.timezone.utc)
-        stats = {
-            "stress_level": "%.3f" % self._stress,
-            "average_participant_stress": "0.01",
-            "version": __version__,
-            "healthy": "true",
-            "drain": "false",
-            "graceful_shutdown": "false",
-            "shutting_down": "false",
-            "current_timestamp": now.strftime("%Y-%m-%d %H:%M:%S.") + "%03d" % (now.microsecond // 1000),
-        }
-        stats.update(self._statistics())
-        return stats
-
-
-def write_result(request: Any, payload: str = "") -> str:
-    """The positive answer to an IQ (K-103)."""
-    return "<iq type='result' id='%s' to='%s'>%s</iq>" % (
-        quote(request.get("id") or ""),
-        quote(request.get("from") or ""),
-        payload,
-    )
-
-
-def write_error(request: Any, condition: str, text: str, extra: str = "", echo: str = "") -> str:
-    """An error answer; `extra` stands in the error element after the text (K-401), `echo` after it (K-402)."""
-    words = "<text xmlns='%s' xml:lang='en'>%s</text>" % (NS_STANZAS, escape(text)) if text else ""
-    return "<iq type='error' id='%s' to='%s'><error type='%s'><%s xmlns='%s'/>%s%s</error>%s</iq>" % (
-        quote(request.get("id") or ""),
-        quote(request.get("from") or ""),
-        ERROR_TYPES.get(condition, "cancel"),
-        condition,
-        NS_STANZAS,
-        words,
-        extra,
-        echo,
-    )
-
-
-def answer_program_request(request: Any, payload: Any) -> str:
-    """Answer what is asked of the program: version, ping, disco; anything else is unknown (B-1151)."""
-    tag = payload.tag
-    if tag == "{%s}ping" % NS_PING:
-        return write_result(request)
-    if tag == "{%s}query" % NS_VERSION:
-        inner = "<name>focus demo bridge</name><version>%s</version><os>%s</os>" % (
-            __version__,
-            escape(os.uname().sysname),
-        )
-        return write_result(request, "<query xmlns='%s'>%s</query>" % (NS_VERSION, inner))
-    if tag == "{%s}query" % NS_DISCO_INFO:
-        inner = "<identity category='client' type='bot' name='focus demo bridge'/>"
-        inner += "".join("<feature var='%s'/>" % feature for feature in FEATURES)
-        return write_result(request, "<query xmlns='%s'>%s</query>" % (NS_DISCO_INFO, inner))
-    return write_error(request, "service-unavailable", "")

@@ -126,6 +126,13 @@ class Media:
     def changed(self, conference: Conference, endpoint: Endpoint) -> None:
         """Sources, mutes, payload types or last-n of this endpoint are other ones now."""
 
+    def limit(self, conference: Conference, endpoint: Endpoint, last_n: int) -> None:
+        """The focus says how many videos this endpoint takes; it or the client, whoever spoke last (K-726)."""
+
+    def received(self, conference: Conference, endpoint: Endpoint, kind: str) -> Tuple[int, ...]:
+        """The SSRCs of this kind that packets have come from (K-711)."""
+        return ()
+
     def close(self, conference: Conference, endpoint: Endpoint) -> None:
         """The endpoint is gone."""
 

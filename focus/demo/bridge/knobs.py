@@ -1,4 +1,4 @@
-"""What a test can make the bridge do wrong (K-1163, B-1155), by option, environment or a line on its standard input.
+"""What a test can make the bridge do wrong (K-1163, B-1155), by option or by a line on a named pipe or standard input.
 
 One command a line:
 
@@ -8,10 +8,11 @@ One command a line:
                                       refuse without executing; KIND is create-conference, create-endpoint, update,
                                       expire or any; COUNT defaults to 1
     forget endpoint ID                lose one endpoint silently, wherever it is
-    forget conference ID              lose a conference silently; ID is the meeting id or the room's local part
+    forget conference ID              lose it silently; ID is the id of meeting or conference, or the room's local part
     graceful                          enter graceful shutdown
     drain on | off                    the flag in the statistics
     health ok | fail | silent         how health checks are answered
+    form early | late | last          which years' Colibri 1 (see channels); late at start
     stat NAME VALUE                   say that in the statistics from now on
     leave                             leave the brewery and do not come back
     quit                              end the program
@@ -21,8 +22,6 @@ from __future__ import annotations
 
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
-
-from focus.demo.bridge.request import ConferenceRequest
 
 KINDS = ("create-conference", "create-endpoint", "update", "expire", "any")
 ALWAYS = 1 << 30
@@ -75,6 +74,8 @@ class Knobs:
             self.stats[words[0]] = words[1]
         elif name == "forget" and words[0] in ("endpoint", "conference"):
             return [name, words[0], words[1]]
+        elif name == "form" and words[0] in ("early", "late", "last"):
+            return [name, words[0]]
         elif name in ("graceful", "leave", "quit"):
             return [name]
         else:
@@ -97,9 +98,9 @@ class Knobs:
             return True
         return False
 
-    def take_error(self, request: ConferenceRequest) -> Optional[ScriptedError]:
-        """The error scripted for this request, or None."""
-        for kind in (kind_of(request), "any"):
+    def take_error(self, of_request: str) -> Optional[ScriptedError]:
+        """The error scripted for a request of this kind, or None."""
+        for kind in (of_request, "any"):
             if kind in self._errors:
                 error, count = self._errors[kind]
                 if count <= 1:
@@ -108,17 +109,6 @@ class Knobs:
                     self._errors[kind] = (error, count - 1)
                 return error
         return None
-
-
-def kind_of(request: ConferenceRequest) -> str:
-    """What a request is, in the words of the `error` command."""
-    if request.create:
-        return "create-conference"
-    if any(endpoint.create for endpoint in request.endpoints):
-        return "create-endpoint"
-    if request.expire or (request.endpoints and all(endpoint.expire for endpoint in request.endpoints)):
-        return "expire"
-    return "update"
 
 
 def _count(word: str) -> int:

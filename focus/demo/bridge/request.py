@@ -9,31 +9,33 @@ mistake in `focus.stanzas` does not meet the same mistake here and stay unseen. 
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Tuple
 
+from focus.demo.bridge.elements import (
+    Malformed,
+    children,
+    is_true,
+    read_extensions,
+    read_ice,
+    read_integer,
+    read_payload_type,
+    write_ice,
+)
 from focus.stanzas.xml import (
-    NS_COLIBRI,
     NS_COLIBRI2,
-    NS_JINGLE_DTLS,
-    NS_JINGLE_FEEDBACK,
     NS_JINGLE_HEADER_EXTENSIONS,
     NS_JINGLE_ICE,
     NS_JINGLE_RTP,
     NS_JINGLE_SSMA,
-    escape,
     quote,
 )
-from focus.values.media import HeaderExtension, MediaDescription, PayloadType, RtcpFeedback
+from focus.values.media import MediaDescription
 from focus.values.sources import EMPTY_SOURCES, Source, SourceSet, SsrcGroup
-from focus.values.transport import Candidate, Fingerprint, Transport
+from focus.values.transport import Transport
 
 ROLES = ("moderator", "participant", "visitor", "none")
 MEDIA_TYPES = ("audio", "video", "application", "data", "message")
 _BARE_JID = re.compile(r'[^@/\s<>"&\']+@[^@/\s<>"&\']+')
-
-
-class Malformed(Exception):
-    """A request that cannot be parsed (K-113); the text says what is wrong with it."""
 
 
 class SctpRequest(NamedTuple):
@@ -100,24 +102,35 @@ class ConferenceRequest(NamedTuple):
     relays: Tuple[RelayRequest, ...] = ()
     connects: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What it is, in the words of the control line `error`."""
+        if self.create:
+            return "create-conference"
+        if any(endpoint.create for endpoint in self.endpoints):
+            return "create-endpoint"
+        if self.expire or (self.endpoints and all(endpoint.expire for endpoint in self.endpoints)):
+            return "expire"
+        return "update"
+
 
 def read_request(element: Any) -> ConferenceRequest:
     """Read the lxml element `conference-modify`. Raises Malformed."""
     meeting_id = (element.get("meeting-id") or "").strip()
     if not meeting_id:
         raise Malformed("conference-modify without a meeting-id")
-    for connects in _children(element, NS_COLIBRI2, "connects"):
-        for connect in _children(connects, NS_COLIBRI2, "connect"):
+    for connects in children(element, NS_COLIBRI2, "connects"):
+        for connect in children(connects, NS_COLIBRI2, "connect"):
             if not connect.get("id"):
                 raise Malformed("connect without an id")
     return ConferenceRequest(
         meeting_id,
-        _true(element, "create"),
-        _true(element, "expire"),
+        is_true(element, "create"),
+        is_true(element, "expire"),
         element.get("name"),
-        tuple(_read_endpoint(endpoint) for endpoint in _children(element, NS_COLIBRI2, "endpoint")),
-        tuple(_read_relay(relay) for relay in _children(element, NS_COLIBRI2, "relay")),
-        next(_children(element, NS_COLIBRI2, "connects"), None) is not None,
+        tuple(_read_endpoint(endpoint) for endpoint in children(element, NS_COLIBRI2, "endpoint")),
+        tuple(_read_relay(relay) for relay in children(element, NS_COLIBRI2, "relay")),
+        next(children(element, NS_COLIBRI2, "connects"), None) is not None,
     )
 
 
@@ -135,21 +148,21 @@ def _read_endpoint(element: Any) -> EndpointRequest:
         raise Malformed("unknown muc-role of endpoint %s" % identifier)
     media, media_failure = _read_media(element)
     sources, sources_failure = _read_sources(element)
-    mute = next(_children(element, NS_COLIBRI2, "force-mute"), None)
-    last_n = next(_children(element, NS_COLIBRI2, "initial-last-n"), None)
-    transport = next(_children(element, NS_COLIBRI2, "transport"), None)
+    mute = next(children(element, NS_COLIBRI2, "force-mute"), None)
+    last_n = next(children(element, NS_COLIBRI2, "initial-last-n"), None)
+    transport = next(children(element, NS_COLIBRI2, "transport"), None)
     return EndpointRequest(
         identifier,
-        _true(element, "create"),
-        _true(element, "expire"),
+        is_true(element, "create"),
+        is_true(element, "expire"),
         element.get("stats-id"),
         role == "visitor",
-        tuple(capability.get("name") or "" for capability in _children(element, NS_COLIBRI2, "capability")),
+        tuple(capability.get("name") or "" for capability in children(element, NS_COLIBRI2, "capability")),
         media,
         None if transport is None else _read_transport(transport),
         sources,
-        None if mute is None else (_true(mute, "audio"), _true(mute, "video")),
-        None if last_n is None else _integer(last_n, "value"),
+        None if mute is None else (is_true(mute, "audio"), is_true(mute, "video")),
+        None if last_n is None else read_integer(last_n, "value"),
         media_failure or sources_failure,
     )
 
@@ -159,13 +172,13 @@ def _read_relay(element: Any) -> RelayRequest:
     if not identifier:
         raise Malformed("relay without an id")
     media, failure = _read_media(element)
-    transport = next(_children(element, NS_COLIBRI2, "transport"), None)
-    container = next(_children(element, NS_COLIBRI2, "endpoints"), None)
-    relayed = iter(()) if container is None else _children(container, NS_COLIBRI2, "endpoint")
+    transport = next(children(element, NS_COLIBRI2, "transport"), None)
+    container = next(children(element, NS_COLIBRI2, "endpoints"), None)
+    relayed = iter(()) if container is None else children(container, NS_COLIBRI2, "endpoint")
     return RelayRequest(
         identifier,
-        _true(element, "create"),
-        _true(element, "expire"),
+        is_true(element, "create"),
+        is_true(element, "expire"),
         element.get("mesh-id") or "",
         media,
         None if transport is None else _read_transport(transport),
@@ -177,52 +190,33 @@ def _read_relay(element: Any) -> RelayRequest:
 def _read_media(endpoint: Any) -> Tuple[Tuple[MediaDescription, ...], Optional[Tuple[str, str]]]:
     described = []
     failure = None
-    for media in _children(endpoint, NS_COLIBRI2, "media"):
+    for media in children(endpoint, NS_COLIBRI2, "media"):
         kind = (media.get("type") or "").lower()
         if kind not in MEDIA_TYPES:
             raise Malformed("media without a known type")
         types = []
-        for payload in _children(media, NS_JINGLE_RTP, "payload-type"):
+        for payload in children(media, NS_JINGLE_RTP, "payload-type"):
             if payload.get("name") is None:
                 failure = ("media", "getName(...) must not be null")
                 continue
-            types.append(_read_payload_type(payload))
-        extensions = tuple(
-            HeaderExtension(_integer(extension, "id"), extension.get("uri") or "")
-            for extension in _children(media, NS_JINGLE_HEADER_EXTENSIONS, "rtp-hdrext")
-        )
-        mixed = next(_children(media, NS_JINGLE_HEADER_EXTENSIONS, "extmap-allow-mixed"), None) is not None
+            types.append(read_payload_type(payload))
+        extensions = read_extensions(media)
+        mixed = next(children(media, NS_JINGLE_HEADER_EXTENSIONS, "extmap-allow-mixed"), None) is not None
         described.append(MediaDescription(kind, tuple(types), extensions, mixed))
     return tuple(described), failure
 
 
-def _read_payload_type(element: Any) -> PayloadType:
-    parameters = tuple(
-        (parameter.get("name"), parameter.get("value") or "")
-        for parameter in _children(element, NS_JINGLE_RTP, "parameter")
-    )
-    feedback = tuple(
-        RtcpFeedback(item.get("type") or "", item.get("subtype"))
-        for item in _children(element, NS_JINGLE_FEEDBACK, "rtcp-fb")
-    )
-    channels = _integer(element, "channels") if element.get("channels") else None
-    clock_rate = _integer(element, "clockrate") if element.get("clockrate") else 90000
-    return PayloadType(
-        _integer(element, "id"), element.get("name"), clock_rate, channels, parameters, feedback
-    )
-
-
 def _read_sources(endpoint: Any) -> Tuple[Optional[SourceSet], Optional[Tuple[str, str]]]:
-    container = next(_children(endpoint, NS_COLIBRI2, "sources"), None)
+    container = next(children(endpoint, NS_COLIBRI2, "sources"), None)
     if container is None:
         return None, None
     sources: List[Source] = []
     groups: List[SsrcGroup] = []
-    for media_source in _children(container, NS_COLIBRI2, "media-source"):
+    for media_source in children(container, NS_COLIBRI2, "media-source"):
         kind, name = (media_source.get("type") or "").lower(), media_source.get("id")
         if kind not in MEDIA_TYPES or not name:
             raise Malformed("media-source without an id or a known type")
-        for source in _children(media_source, NS_JINGLE_SSMA, "source"):
+        for source in children(media_source, NS_JINGLE_SSMA, "source"):
             text = source.get("ssrc")
             if text is None:
                 continue
@@ -230,10 +224,10 @@ def _read_sources(endpoint: Any) -> Tuple[Optional[SourceSet], Optional[Tuple[st
                 return EMPTY_SOURCES, ("sources", 'For input string: "%s"' % text[:32])
             ssrc = int(text) + (1 << 32 if text.startswith("-") else 0)
             sources.append(Source(ssrc, kind, name, None, source.get("videoType")))
-        for group in _children(media_source, NS_JINGLE_SSMA, "ssrc-group"):
+        for group in children(media_source, NS_JINGLE_SSMA, "ssrc-group"):
             members = tuple(
                 int(member.get("ssrc"))
-                for member in _children(group, NS_JINGLE_SSMA, "source")
+                for member in children(group, NS_JINGLE_SSMA, "source")
                 if re.fullmatch(r"[0-9]{1,10}", member.get("ssrc") or "")
             )
             if members:
@@ -242,14 +236,14 @@ def _read_sources(endpoint: Any) -> Tuple[Optional[SourceSet], Optional[Tuple[st
 
 
 def _read_transport(element: Any) -> TransportRequest:
-    sctp = next(_children(element, NS_COLIBRI2, "sctp"), None)
-    ice = next(_children(element, NS_JINGLE_ICE, "transport"), None)
+    sctp = next(children(element, NS_COLIBRI2, "sctp"), None)
+    ice = next(children(element, NS_JINGLE_ICE, "transport"), None)
     return TransportRequest(
-        _true(element, "ice-controlling"),
-        _true(element, "ice-restart"),
-        None if ice is None else _read_ice(ice),
+        is_true(element, "ice-controlling"),
+        is_true(element, "ice-restart"),
+        None if ice is None else read_ice(ice),
         None if sctp is None else _read_sctp(sctp),
-        _true(element, "use-unique-port"),
+        is_true(element, "use-unique-port"),
     )
 
 
@@ -257,40 +251,7 @@ def _read_sctp(element: Any) -> SctpRequest:
     role = element.get("role")
     if role is not None and role.lower() not in ("client", "server"):
         raise Malformed("unknown SCTP role")
-    return SctpRequest(role and role.lower(), _integer(element, "port") if element.get("port") else None)
-
-
-def _read_ice(element: Any) -> Transport:
-    fingerprints = tuple(
-        Fingerprint((item.text or "").strip(), item.get("hash"), item.get("setup"))
-        for item in _children(element, NS_JINGLE_DTLS, "fingerprint")
-        if item.get("hash") and (item.text or "").strip()
-    )
-    candidates = tuple(
-        Candidate(_attributes(item)) for item in _children(element, NS_JINGLE_ICE, "candidate")
-    )
-    rtcp_mux = next(_children(element, NS_JINGLE_ICE, "rtcp-mux"), None) is not None
-    return Transport(_attributes(element), rtcp_mux, fingerprints, (), candidates)
-
-
-def _attributes(element: Any) -> Tuple[Tuple[str, str], ...]:
-    return tuple((str(name), str(value)) for name, value in element.attrib.items())
-
-
-def _children(element: Any, namespace: str, name: str) -> Iterator[Any]:
-    return element.iterchildren("{%s}%s" % (namespace, name))
-
-
-def _true(element: Any, attribute: str) -> bool:
-    """K-112: the word "true" in any case, nothing else."""
-    return (element.get(attribute) or "").lower() == "true"
-
-
-def _integer(element: Any, attribute: str) -> int:
-    text = element.get(attribute) or ""
-    if not re.fullmatch(r"-?[0-9]{1,10}", text):
-        raise Malformed("%s of %s is not a number" % (attribute, element.tag.rpartition("}")[2]))
-    return int(text)
+    return SctpRequest(role and role.lower(), read_integer(element, "port") if element.get("port") else None)
 
 
 class EndpointAnswer(NamedTuple):
@@ -323,25 +284,3 @@ def _write_endpoint(endpoint: EndpointAnswer) -> str:
         inner = "<transport>%s</transport>" % write_ice(endpoint.transport)
     name = endpoint.element
     return "<%s id='%s'%s>%s</%s>" % (name, quote(endpoint.id), expired, inner, name)
-
-
-def write_ice(transport: Transport) -> str:
-    """The ICE-UDP `transport` element, its children in the order seen (K-291)."""
-    parts = ["<transport xmlns='%s'%s>" % (NS_JINGLE_ICE, _written(transport.attributes))]
-    if transport.rtcp_mux:
-        parts.append("<rtcp-mux/>")
-    for fingerprint in transport.fingerprints:
-        attributes = (("hash", fingerprint.hash or ""), ("setup", fingerprint.setup or ""))
-        parts.append(
-            "<fingerprint xmlns='%s'%s>%s</fingerprint>"
-            % (NS_JINGLE_DTLS, _written(attributes), escape(fingerprint.value))
-        )
-    for url in transport.web_sockets:
-        parts.append("<web-socket xmlns='%s' url='%s'/>" % (NS_COLIBRI, quote(url)))
-    for candidate in transport.candidates:
-        parts.append("<candidate%s/>" % _written(candidate.attributes))
-    return "".join(parts) + "</transport>"
-
-
-def _written(attributes: Iterable[Tuple[str, str]]) -> str:
-    return "".join(" %s='%s'" % (name, quote(value)) for name, value in attributes)

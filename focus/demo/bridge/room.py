@@ -179,6 +179,14 @@ class Room:
                     layer.forwarded = False
         self.update(now)
 
+    def received(self, peer: Peer, kind: str) -> Tuple[int, ...]:
+        """The SSRCs of this kind that packets of this peer have come from."""
+        return tuple(
+            ssrc
+            for ssrc, stream in self._streams.items()
+            if stream.peer is peer and stream.kind == kind and stream.reception is not None
+        )
+
     def update(self, now: float) -> None:
         """Decide again what goes to whom, and ask for keyframes where somebody is new (K-1151)."""
         for stream in self._streams.values():

@@ -6,34 +6,43 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import itertools
 import secrets
 import ssl
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Set, Tuple
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from focus.demo.bridge.brewery import NS_HEALTH, Brewery, answer_program_request, write_error, write_result
+from focus.demo.bridge.answers import CONFERENCE, MODIFY, Answers
+from focus.demo.bridge.brewery import Brewery
 from focus.demo.bridge.channel import (
     Channel,
     ChannelAddress,
     ChannelServer,
     speaker_message,
 )
-from focus.demo.bridge.colibri import Conference, Endpoint, Media, Refused, Relay, Table
+from focus.demo.bridge.channels import ChannelConference, ChannelTable
+from focus.demo.bridge.colibri import Conference, Endpoint, Media, Relay, Table
+from focus.demo.bridge.colibri1 import write_conference
+from focus.demo.bridge.component import Component, Node
 from focus.demo.bridge.journal import Journal
 from focus.demo.bridge.knobs import BadCommand, Knobs
-from focus.demo.bridge.request import Malformed, read_request, write_answer
 from focus.demo.bridge.room import Peer, Room, RoomEvents
 from focus.demo.bridge.speaker import SpeakerChange
+from focus.demo.bridge.station import (
+    FEATURES_OF,
+    NS_HEALTH,
+    Station,
+    answer_program_request,
+    write_error,
+    write_result,
+)
+from focus.demo.bridge.stats import Statistics
 from focus.demo.bridge.transport import EndpointTransport, MediaSocket, TransportEvents, random_text
 from focus.demo.bridge.xmpp import Login
-from focus.stanzas.xml import NS_COLIBRI2, quote
+from focus.stanzas.xml import quote
 from focus.values.transport import Transport
 
-log = logging.getLogger(__name__)
-
-MODIFY = "{%s}conference-modify" % NS_COLIBRI2
 HEALTH = "{%s}healthcheck" % NS_HEALTH
 FAST_TICK = 0.1
 
@@ -55,6 +64,14 @@ class BridgeOptions(NamedTuple):
     expiry_interval: float = 60.0
     endpoint_timeout: float = 60.0
     relay_id: str = ""
+    colibri: str = "2"
+    """Which version it speaks: 1, 2 or both."""
+    component: bool = False
+    """Be a component of the server, the domain of the login, instead of standing in the brewery."""
+    node: Optional[Node] = None
+    reader: str = ""
+    authorized: Optional[Pattern[str]] = None
+    """As a component: where statistics go, who is sent them, and who may ask."""
 
 
 class _Live:
@@ -81,6 +98,7 @@ class LiveMedia(Media):
         self._live: Dict[Endpoint, _Live] = {}
         self._channels: Dict[Tuple[str, str], Channel] = {}
         self._closing: Set[asyncio.Task[None]] = set()
+        self.on_first_media: Callable[[Conference, str, str], None] = lambda conference, endpoint, kind: None
         address = ChannelAddress(
             options.channel_host,
             options.channel_port,
@@ -119,7 +137,7 @@ class LiveMedia(Media):
         room = self._rooms.get(conference)
         if room is None:
             events = RoomEvents(
-                lambda who, kind: self._note("first_" + kind, conference, who),
+                lambda who, kind: self._first_media(conference, who, kind),
                 lambda change: self._speaker_changed(conference, change),
             )
             room = self._rooms[conference] = Room(conference.feedback, events)
@@ -159,6 +177,13 @@ class LiveMedia(Media):
 
     def changed(self, conference: Conference, endpoint: Endpoint) -> None:
         self._rooms[conference].set_sources(self._live[endpoint].peer, _now())
+
+    def limit(self, conference: Conference, endpoint: Endpoint, last_n: int) -> None:
+        self._live[endpoint].peer.constraints.apply({"colibriClass": "LastNChangedEvent", "lastN": last_n})
+        self._rooms[conference].update(_now())
+
+    def received(self, conference: Conference, endpoint: Endpoint, kind: str) -> Tuple[int, ...]:
+        return self._rooms[conference].received(self._live[endpoint].peer, kind)
 
     def close(self, conference: Conference, endpoint: Endpoint) -> None:
         live = self._live.pop(endpoint)
@@ -243,6 +268,10 @@ class LiveMedia(Media):
         if speakers.dominant is not None:
             self._live[endpoint].channel.send(speaker_message(speakers.dominant, speakers.order[1:]))
 
+    def _first_media(self, conference: Conference, endpoint: str, kind: str) -> None:
+        self._note("first_" + kind, conference, endpoint)
+        self.on_first_media(conference, endpoint, kind)
+
     def _speaker_changed(self, conference: Conference, change: SpeakerChange) -> None:
         self._note("dominant_speaker", conference, change.dominant)
         for endpoint in conference.endpoints.values():
@@ -277,11 +306,39 @@ class Bridge:
         self.table.relays_enabled = bool(options.relay_id)
         self.table.endpoint_timeout = options.endpoint_timeout
         self.table.first_activity_timeout = 2 * options.endpoint_timeout
+        self.channels = ChannelTable(self.media, secrets.randbits)
+        self.channels.default_expire = int(options.endpoint_timeout)
         self._options = options
         self._journal = journal
         self._stopped = asyncio.Event()
-        self.brewery = Brewery(
-            options.login, options.brewery, options.nickname, journal, self._statistics, self._request
+        self._answers = Answers(options.colibri, self.table, self.channels, self.knobs, journal)
+        fixed = {"region": options.region, "relay_id": options.relay_id}
+        self._statistics = Statistics(
+            options.colibri,
+            self.table,
+            self.channels,
+            self.knobs,
+            lambda: self.media.counts()[1],
+            {name: value for name, value in fixed.items() if value},
+        )
+        self.media.on_first_media = self._tell_received
+        self._ids = itertools.count(1)
+        self.station = self._make_station()
+
+    def _make_station(self) -> Station:
+        options, publish = self._options, self._statistics.now
+        if options.component:
+            return Component(
+                options.login,
+                options.node,
+                options.reader,
+                options.authorized,
+                self._journal,
+                publish,
+                self._request,
+            )
+        return Brewery(
+            options.login, options.brewery, options.nickname, self._journal, publish, self._request
         )
 
     async def run(self) -> None:
@@ -289,9 +346,8 @@ class Bridge:
         await self.media.start()
         self._journal.note("bridge_started", channel=self.media.server.url)
         loop = asyncio.get_running_loop()
-        brewery = loop.create_task(self.brewery.run())
         parts: Set[asyncio.Task[Any]] = {
-            brewery,
+            loop.create_task(self.station.run()),
             loop.create_task(self._tick()),
             loop.create_task(self._expire()),
         }
@@ -301,9 +357,9 @@ class Bridge:
                 done, _ = await asyncio.wait(parts | {stopped}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done & parts:
                     task.result()
-                    parts.discard(task)  # the brewery was left as told; calls go on
+                    parts.discard(task)  # the station was left as told; calls go on
         finally:
-            self.brewery.leave()
+            self.station.leave()
             for task in parts | {stopped}:
                 task.cancel()
             await asyncio.wait(parts | {stopped})
@@ -321,24 +377,45 @@ class Bridge:
         if action[0] == "quit":
             self.stop()
         elif action[0] == "leave":
-            self.brewery.leave()
+            self.station.leave()
         elif action[0] == "graceful":
-            self.table.graceful_shutdown = True
-            self.brewery.publish()
+            self.table.graceful_shutdown = self.channels.graceful_shutdown = True
+            self.station.publish()
+        elif action[0] == "form":
+            self.channels.form = action[1]
         elif action[0] == "forget" and not self._forget(action[1], action[2]):
             raise BadCommand("no such %s: %s" % (action[1], action[2]))
 
     def _forget(self, kind: str, name: str) -> bool:
+        """Lose an endpoint, or the conferences, of that name; False if there is none."""
+        found = False
         for conference in list(self.table.conferences.values()):
-            if kind == "endpoint":
-                endpoint = conference.endpoints.get(name)
-                if endpoint is not None:
-                    self.table.remove(conference, endpoint)
-                    return True
-            elif name in (conference.meeting_id, conference.label):
+            if kind == "endpoint" and name in conference.endpoints:
+                self.table.remove(conference, conference.endpoints[name])
+                found = True
+            elif kind == "conference" and name in (conference.meeting_id, conference.label):
                 self.table.expire(conference)
-                return True
-        return False
+                found = True
+        for old in list(self.channels.conferences.values()):
+            if kind == "endpoint" and name in old.of_endpoint:
+                self.channels.remove(old, old.of_endpoint[name])
+                found = True
+            elif kind == "conference" and name in (old.internal_id, old.meeting_id, old.label):
+                self.channels.expire(old)
+                found = True
+        return found
+
+    def _tell_received(self, conference: Conference, endpoint: str, kind: str) -> None:
+        """K-774."""
+        if not isinstance(conference, ChannelConference) or not conference.focus:
+            return
+        told = self.channels.received(conference, endpoint, kind)
+        if told is not None:
+            address = " from='%s'" % quote(self._options.login.domain) if self._options.component else ""
+            self.station.send(
+                "<iq type='set' id='received%d' to='%s'%s>%s</iq>"
+                % (next(self._ids), quote(conference.focus), address, write_conference(told))
+            )
 
     async def _tick(self) -> None:
         count = 0
@@ -350,90 +427,44 @@ class Bridge:
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(self._options.expiry_interval)
-            for line in self.table.expire_idle(_now()):
+            for line in self.table.expire_idle(_now()) + self.channels.expire_idle(_now()):
                 self._journal.note("expired", what=line)
-
-    def _statistics(self) -> Dict[str, str]:
-        _, endpoints = self.media.counts()
-        stats = {
-            "conferences": str(len(self.table.conferences)),
-            "endpoints": str(endpoints),
-            "drain": "true" if self.knobs.drain else "false",
-            "graceful_shutdown": "true" if self.table.graceful_shutdown else "false",
-            "healthy": "true" if self.knobs.health == "ok" else "false",
-        }
-        if self._options.region:
-            stats["region"] = self._options.region
-        if self._options.relay_id:
-            stats["relay_id"] = self._options.relay_id
-        stats.update(self.knobs.stats)
-        return stats
 
     def _request(self, iq: Any) -> None:
         payload = next(iter(iq), None)
-        of_bridges = payload is not None and payload.tag in (MODIFY, HEALTH)
-        sender = (iq.get("from") or "").partition("/")[0]
+        of_bridges = payload is not None and payload.tag in (MODIFY, CONFERENCE, HEALTH)
+        refusal = self.station.refusal(iq.get("from") or "") if of_bridges else ""
         if payload is None:
-            self.brewery.send(write_error(iq, "bad-request", ""))
-        elif of_bridges and sender.lower() != self._options.brewery.lower():
-            self.brewery.send(write_error(iq, "forbidden", ""))  # K-102
-        elif payload.tag == MODIFY:
+            self.station.send(write_error(iq, "bad-request", ""))
+        elif refusal:
+            self.station.send(write_error(iq, refusal, ""))
+        elif self._answers.knows(payload):
             self._colibri(iq, payload)
         elif payload.tag == HEALTH:
             if self.knobs.health != "silent":
                 failed = self.knobs.health == "fail"
                 text = "failing health checks as told"
-                self.brewery.send(
+                self.station.send(
                     write_error(iq, "internal-server-error", text) if failed else write_result(iq)
                 )
         else:
-            self.brewery.send(answer_program_request(iq, payload))
+            self.station.send(self._of_the_program(iq, payload))
+
+    def _of_the_program(self, iq: Any, payload: Any) -> str:
+        answer = answer_program_request(iq, payload, FEATURES_OF[self._options.colibri])
+        if answer is None:
+            self._journal.note("unknown_iq", element=str(payload.tag), by=iq.get("from"))
+            answer = write_error(iq, "service-unavailable", "")  # B-1151
+        return answer
 
     def _colibri(self, iq: Any, payload: Any) -> None:
-        answer = self.answer(iq, payload)
+        answer = self._answers.answer(iq, payload, _now())
         if self.knobs.take_drop():
             self._journal.note("answer_dropped", id=iq.get("id"))
         elif self.knobs.delay:
-            asyncio.get_running_loop().call_later(self.knobs.delay, self.brewery.send, answer)
+            asyncio.get_running_loop().call_later(self.knobs.delay, self.station.send, answer)
         else:
-            self.brewery.send(answer)
-
-    def answer(self, iq: Any, payload: Any) -> str:
-        """Execute one `conference-modify` and write the answer."""
-        try:
-            request = read_request(payload)
-            scripted = self.knobs.take_error(request)
-            if scripted is not None:
-                raise Refused(scripted.condition, "refused as told", scripted.reason)
-            done = self.table.handle(request, _now())
-            return write_result(iq, write_answer(done.endpoints, done.feedback))
-        except Malformed as error:
-            refused = Refused("bad-request", str(error))
-        except Refused as error:
-            refused = error
-        except (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
-            log.exception("a request failed")
-            refused = Refused("internal-server-error", str(error))  # K-440
-        self._journal.note("refused", id=iq.get("id"), condition=refused.condition, text=refused.text)
-        return write_error(iq, refused.condition, refused.text, _detail(refused), _echo(payload))
-
-
-def _echo(request: Any) -> str:
-    """The request with its attributes and without its children, as the reference puts it into its errors (K-402)."""
-    attributes = "".join(
-        " %s='%s'" % (name, quote(value)) for name, value in request.attrib.items() if "{" not in name
-    )
-    return "<conference-modify xmlns='%s'%s/>" % (NS_COLIBRI2, attributes)
-
-
-def _detail(error: Refused) -> str:
-    """The Colibri 2 part of an error (K-401, K-421)."""
-    detail = ""
-    if error.reason:
-        detail += "<error xmlns='%s' reason='%s'/>" % (NS_COLIBRI2, quote(error.reason))
-    if error.endpoint:
-        detail += "<endpoint xmlns='%s' id='%s'/>" % (NS_COLIBRI2, quote(error.endpoint))
-    return detail
+            self.station.send(answer)
 
 
 def _now() -> float:

@@ -2,13 +2,15 @@
 
 It knows nothing of bridges. `Client.connect` brings one stream up; after that every stanza goes to `on_stanza`, except
 answers to `Client.ask`. When the stream ends, `closed` is done; whoever made the client makes a new one. RFC 6120; no
-stream management, as a bridge that was away has to join its brewery anew anyway.
+stream management, as a bridge that was away has to join its brewery anew anyway. `ComponentClient` is the same as a
+component of the server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import itertools
 import ssl
 from typing import Any, Callable, Dict, NamedTuple, Optional
@@ -23,6 +25,7 @@ NS_TLS = "urn:ietf:params:xml:ns:xmpp-tls"
 NS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 NS_BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 NS_PING = "urn:xmpp:ping"
+NS_COMPONENT = "jabber:component:accept"
 
 STEP_TIMEOUT = 15.0
 """Seconds for each step of the login, and for a ping."""
@@ -62,6 +65,8 @@ class Client(asyncio.Protocol):
     def __init__(self, login: Login, on_stanza: Callable[[Any], None]) -> None:
         self.login = login
         self.jid = ""
+        self._from = ""
+        """Attribute that every stanza needs to have."""
         self._on_stanza = on_stanza
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
@@ -80,11 +85,7 @@ class Client(asyncio.Protocol):
             self._loop.create_connection(lambda: self, self.login.host, self.login.port), STEP_TIMEOUT
         )
         try:
-            features = await self._open()
-            if self.login.use_tls:
-                features = await self._encrypt(features)
-            features = await self._authenticate(features)
-            await self._bind(features)
+            await self._log_in()
         except BaseException:
             self.close()
             raise
@@ -93,6 +94,13 @@ class Client(asyncio.Protocol):
             self._handle(self._arrived.get_nowait())
         self._keeper = self._loop.create_task(self._keep_alive())
         return self.jid
+
+    async def _log_in(self) -> None:
+        features = await self._open()
+        if self.login.use_tls:
+            features = await self._encrypt(features)
+        features = await self._authenticate(features)
+        await self._bind(features)
 
     def send(self, stanza: str) -> None:
         """Send one stanza; lost if the stream is down."""
@@ -104,7 +112,7 @@ class Client(asyncio.Protocol):
         identifier = "b%d" % next(self._ids)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending[identifier] = future
-        address = " to='%s'" % quote(to) if to else ""
+        address = self._from + (" to='%s'" % quote(to) if to else "")
         self.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, identifier, address, payload))
         try:
             return await asyncio.wait_for(future, timeout)
@@ -141,6 +149,7 @@ class Client(asyncio.Protocol):
                 self._depth += 1
                 if self._depth == 1:
                     self._root = element
+                    self._header(element)
                 continue
             self._depth -= 1
             if self._depth == 1:
@@ -148,6 +157,9 @@ class Client(asyncio.Protocol):
                 self._handle(element)
             elif self._depth == 0:
                 self._end("the server ended the stream")
+
+    def _header(self, root: Any) -> None:
+        """The server has opened its stream."""
 
     def _handle(self, element: Any) -> None:
         if element.tag == "{%s}error" % NS_STREAM:
@@ -247,3 +259,35 @@ class Client(asyncio.Protocol):
                 self.abort()
             except ConnectionError:
                 return
+
+
+class ComponentClient(Client):
+    """A stream as a component of the server (XEP-0114).
+
+    The domain of the login is its address, the password its secret. Every stanza it sends must have a
+    `from`. There is no encryption.
+    """
+
+    def __init__(self, login: Login, on_stanza: Callable[[Any], None]) -> None:
+        super().__init__(login, on_stanza)
+        self._from = " from='%s'" % quote(login.domain)
+        self._stream_id: asyncio.Future[str] = self._loop.create_future()
+
+    def _header(self, root: Any) -> None:
+        if not self._stream_id.done():
+            self._stream_id.set_result(root.get("id") or "")
+
+    async def _log_in(self) -> None:
+        self.send(
+            "<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' to='%s'>"
+            % (NS_COMPONENT, NS_STREAM, quote(self.login.domain))
+        )
+        await asyncio.wait(
+            [self._stream_id, self.closed], timeout=STEP_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not self._stream_id.done():
+            raise LoginFailed("stream header: %s" % (self.closed.result() if self.closed.done() else "time-out"))
+        digest = hashlib.sha1((self._stream_id.result() + self.login.password).encode()).hexdigest()
+        self.send("<handshake>%s</handshake>" % digest)
+        await self._next("handshake", "{%s}handshake" % NS_COMPONENT)
+        self.jid = self.login.domain
