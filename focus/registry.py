@@ -10,8 +10,8 @@ import logging
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from focus.bridge.bridge import PoolEvent
 from focus.bridge.pins import Pins
-from focus.bridge.pool import PoolEvent
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
 from focus.conference.inviting import is_invitable

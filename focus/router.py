@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, NamedTuple, Union
 
 from focus import __version__
 from focus.bridge.brewery import Brewery
+from focus.bridge.reports import Reports
 from focus.conference import messages
 from focus.conference.session import UNKNOWN_SESSION
 from focus.connections import CLIENT, COMPONENT
@@ -20,6 +21,7 @@ from focus.limits import Seldom
 from focus.registry import Conferences
 from focus.requests import Requests
 from focus.stanzas import small
+from focus.stanzas.bridge_stats import BridgeStats
 from focus.stanzas.colibri1 import ColibriConference
 from focus.stanzas.conference_iq import ConferenceRequest
 from focus.stanzas.disco import (
@@ -68,6 +70,7 @@ class Parts(NamedTuple):
     on_timers: Callable[[], None]
     on_answer: Callable[[Iq], None]
     """Told every answer, before who waits for it is."""
+    reports: Reports
 
 
 class Router:
@@ -122,6 +125,8 @@ class Router:
                 self._presence(stanza)
         elif isinstance(stanza, Message) and stanza.type == "error":
             LOG.debug("A message of ours came back from %s", stanza.from_)
+        elif isinstance(stanza, Message) and stanza.event is not None and name == CLIENT:
+            self._parts.reports.message(stanza)
 
     # --- requests --------------------------------------------------------------------------------------------
 
@@ -133,6 +138,8 @@ class Router:
             self._conference_request(connection, iq, payload)
         elif isinstance(payload, JingleRequest):
             self._jingle(connection, iq)
+        elif isinstance(payload, BridgeStats) and self._parts.reports.sent(iq.from_, payload):
+            self._answer(connection, iq, "")
         else:
             handler = _SIMPLE.get(type(payload))
             if handler is None:

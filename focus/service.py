@@ -14,8 +14,11 @@ from focus import __version__, log
 from focus.bridge.brewery import Brewery
 from focus.bridge.checking import Checker, Place, health_rules
 from focus.bridge.colibri1 import expiry
-from focus.bridge.pool import Bridges, Owed
+from focus.bridge.components import Components
+from focus.bridge.debts import Owed
+from focus.bridge.pool import Bridges
 from focus.bridge.redistribution import redistribution_of
+from focus.bridge.reports import Reports
 from focus.caution import Caution
 from focus.clock import Clock
 from focus.conference.state import NICK, Request
@@ -116,13 +119,18 @@ class Service:
                                self.conferences.bridge_event, ids, self._expire_conference, self._discover_bridge)
         self.checker = Checker(self.bridges, rules, now, self._ask_health, self._ask_place,
                                self.brewery.lost, self.conferences.bridge_event)
+        self.components = Components(config, self.bridges, self.requests, self._send, ids, now,
+                                     self.conferences.bridge_event, self._expire_conference, self._discover_bridge,
+                                     published=config.pubsub_address is not None)
+        self.reports = Reports(config, self.bridges, self.components, self.requests, self._send, ids, now,
+                               self._own_jid, self.conferences.bridge_event)
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
             connected=self._is_connected, claim_meeting=self.conferences.claim_meeting,
             tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
-                              self._send, self._on_connection, self._on_timers, self._heard_answer))
+                              self._send, self._on_connection, self._on_timers, self._heard_answer, self.reports))
         client = self._connections[CLIENT]
         self._continuity = Continuity(client, lambda inbox, resource: make_client(config, inbox, resource),
                                       config.resource, config.server_queue, self.conferences.presences,
@@ -163,8 +171,9 @@ class Service:
 
     def _tables(self) -> List[Rows[Any]]:
         """The tables that belong to no conference."""
-        return [self.bridges.rows, self.bridges.owed, self.conferences.pins.rows, self._features.known,
-                self._features.asking, self.brewery.standings, self.brewery.lanes, self._continuity.paces]
+        return [self.bridges.rows, self.bridges.debts.rows, self.conferences.pins.rows, self._features.known,
+                self._features.asking, self.brewery.standings, self.brewery.lanes, self.reports.rows,
+                self._continuity.paces]
 
     def _restore(self, image: Image) -> None:
         """Bring back what an earlier process knew; rooms whose conference can't be read begin anew."""
@@ -248,6 +257,8 @@ class Service:
             self._greet()
         self.checker.connected()
         self.brewery.connected(event.resumed)
+        self.components.connected(event.resumed)
+        self.reports.connected(event.resumed)
         self.conferences.connected(event.resumed, self._now() - self._continuity.down_since)
         self._continuity.connected(event.resumed)
         if self._came_back and not self._served:
@@ -267,17 +278,20 @@ class Service:
             self._send(CLIENT, write_presence(self._config.client_proxy, payload_xml=caps))
 
     def _heard_answer(self, iq: Any) -> None:
-        self.bridges.answered(iq, self._now())
+        self.bridges.signs.answered(iq, self._now())
 
     def _on_timers(self) -> None:
         now = self._now()
-        if self._up and self.brewery.inside and now >= self.checker.due:
+        if self._up and now >= self.checker.due:
             self.checker.tick()
         if self.brewery.retry_at is not None and self.brewery.retry_at <= now and self._up:
             self.brewery.enter()
         absent_until = self.brewery.absent_until
         if absent_until is not None and absent_until <= now and self._up:
             self.brewery.check_absent()
+        if self._up:
+            self.components.due(now)
+            self.reports.due(now)
         if self._prove_at is not None and now >= self._prove_at:
             self._prove_at = None
             self.keeper.prove()
@@ -298,14 +312,19 @@ class Service:
                 self._send(name, write_iq("get", request, self._config.domain, write_ping(), sender))
 
     def _ask_place(self, answered: Callable[[Place], None]) -> None:
-        """Ping ourselves over the brewery: whether we are in it, and whether our server isn't behind (XEP-0410)."""
-        request, sent, to = self._new_id(), self._now(), "%s/%s" % (self.brewery.room, NICK)
+        """Ping ourselves over the brewery: whether we are in it, and whether our server isn't behind (XEP-0410).
+
+        While we aren't, the server itself is asked, for the bridges elsewhere.
+        """
+        inside = self.brewery.inside
+        to = "%s/%s" % (self.brewery.room, NICK) if inside else self._config.login_domain
+        request, sent = self._new_id(), self._now()
 
         def deliver(_: str, iq: Optional[Any]) -> None:
             if iq is None or self._now() - sent > QUICK:
                 answered(Place.SLOW)
             else:
-                answered(Place.INSIDE if iq.type == "result" else Place.OUTSIDE)
+                answered(Place.INSIDE if iq.type == "result" or not inside else Place.OUTSIDE)
 
         self.requests.expect(CLIENT, request, to, deliver)
         self._send(CLIENT, write_iq("get", request, to, write_ping()))
@@ -350,10 +369,11 @@ class Service:
             self._stopping.set()
         self._continuity.settle(self.keeper.received)
         times: List[Optional[float]] = [self.requests.next_deadline(), self.conferences.next_wake(),
-                                        self.checker.due if self._up and self.brewery.inside else None,
+                                        self.checker.due if self._up else None,
                                         self._next_ping, self._prove_at, self._continuity.wake_at,
-                                        self.brewery.retry_at if self._up else None,
-                                        self.brewery.absent_until if self._up else None, self.moves.next_at]
+                                        self.moves.next_at,
+                                        *((self.brewery.retry_at, self.brewery.absent_until, self.components.due_at,
+                                           self.reports.due_at) if self._up else ())]
         self._clock.set(min(t for t in times if t is not None))
 
     # --- life ------------------------------------------------------------------------------------------------

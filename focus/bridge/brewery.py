@@ -9,7 +9,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
-from focus.bridge.pool import ABSENT_FOR, RESTARTED, Bridge, Bridges, Owed, PoolEvent
+from focus.bridge.bridge import BREWERY, Bridge, PoolEvent
+from focus.bridge.debts import Owed
+from focus.bridge.pool import RESTARTED, Bridges
+from focus.bridge.signs import ABSENT_FOR
 from focus.conference.state import NICK
 from focus.journal.lanes import LaneRow
 from focus.journal.rows import Row, Rows
@@ -38,7 +41,7 @@ class Brewery:
     """Our place in the brewery.
 
     Args:
-        room: its bare JID.
+        room: its bare JID; empty if there is no brewery.
         bridges: the pool to keep.
         now: monotonic seconds.
         join: ``join(row, done)``: start the lane that enters the room.
@@ -88,14 +91,14 @@ class Brewery:
             self.standings[self.room] = Standing()
         for row in self.lanes.values():
             self._run(row, self._standing.entering)
-        self._bridges.inside = self.inside
+        self._bridges.signs.inside = self.inside
         if self.inside:
-            self._bridges.only(self._standing.present, self._now())
+            self._bridges.signs.missing(self._standing.present, self._now())
 
     def enter(self) -> None:
         """Go into the room, again if need be; the pool is kept meanwhile (B-112)."""
         standing = self._standing
-        standing.inside = self._bridges.inside = False
+        standing.inside = self._bridges.signs.inside = False
         standing.retry_at = None
         standing.present = ()
         standing.attempts += 1
@@ -109,7 +112,10 @@ class Brewery:
 
     def connected(self, resumed: bool) -> None:
         """The stream is up."""
-        if not resumed or not (self.inside or self._standing.entering):
+        if not self.room:
+            self._bridges.signs.missing((), self._now())
+            self.check_absent(at_once=True)
+        elif not resumed or not (self.inside or self._standing.entering):
             self.enter()
 
     def _entered(self, lane: str, number: int, outcome: JoinOutcome) -> None:
@@ -127,11 +133,12 @@ class Brewery:
                       outcome.text, RETRY)
             standing.retry_at = self._now() + RETRY
             return
-        standing.inside = self._bridges.inside = True
+        standing.inside = self._bridges.signs.inside = True
         self.error = ""
-        self._bridges.heard_again(self._now())
-        self._bridges.only(standing.present, self._now())
-        LOG.info("Joined the brewery %s: %d bridges", self.room, len(self._bridges) - len(self._bridges.absent))
+        self._bridges.signs.heard_again(self._now())
+        self._bridges.signs.missing(standing.present, self._now())
+        there = len(self._bridges.of(BREWERY)) - len(self._bridges.signs.absent)
+        LOG.info("Joined the brewery %s: %d bridges", self.room, there)
         self._publish([PoolEvent("known", bridge.jid, "we are in the brewery again") for bridge in self._bridges])
 
     def lost(self) -> None:
@@ -140,16 +147,16 @@ class Brewery:
             LOG.warning("The brewery %s has lost the focus; it goes back in", self.room)
             self.enter()
 
-    def check_absent(self) -> None:
-        """To be called at ``absent_until``."""
-        for event in self._bridges.overdue(self._now()):
-            LOG.warning("Lost a bridge: %s", event.bridge)
-            self._publish([event])
+    def check_absent(self, at_once: bool = False) -> None:
+        """To be called at ``absent_until``; ``at_once``: nobody will come back, as there is no brewery any more."""
+        for jid in self._bridges.signs.overdue(self._now() + at_once * ABSENT_FOR):
+            LOG.warning("Lost a bridge: %s", jid)
+            self._publish(self._bridges.gone(jid, "it isn't in the brewery any more"))
 
     @property
     def absent_until(self) -> Optional[float]:
         """Monotonic seconds at which a bridge that hasn't come back is given up."""
-        absent = self._bridges.absent
+        absent = self._bridges.signs.absent
         return min(absent.values()) + ABSENT_FOR if absent and self.inside else None
 
     def presence(self, stanza: Any) -> None:
@@ -179,7 +186,7 @@ class Brewery:
         fresh = self._bridges.get(stanza.from_) is None
         real_jids = [item.jid for item in stanza.muc.items if item.jid is not None]
         before = _announced(self._bridges.get(stanza.from_))
-        was_absent = stanza.from_ in self._bridges.absent
+        was_absent = stanza.from_ in self._bridges.signs.absent
         events = self._bridges.heard(stanza.from_, stats, real_jids, self._now())
         restarted = bool(events) and events[0].reason == RESTARTED
         if restarted:
@@ -188,7 +195,7 @@ class Brewery:
                         "(smacks_hibernation_time in Prosody). A nickname that changes with each start spares that.",
                         stanza.from_)
         if fresh or restarted:
-            for owed in self._bridges.back(stanza.from_, self._now()):
+            for owed in self._bridges.debts.back(stanza.from_, self._now()):
                 self._expire(stanza.from_, owed)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)

@@ -8,8 +8,9 @@ import logging
 from enum import Enum
 from typing import Any, Callable, List, Optional, Set
 
+from focus.bridge.bridge import PoolEvent
 from focus.bridge.health import Health, Question, Rules
-from focus.bridge.pool import Bridges, PoolEvent
+from focus.bridge.pool import Bridges
 
 LOG = logging.getLogger(__name__)
 
@@ -63,11 +64,11 @@ class Checker:
     @property
     def due(self) -> float:
         """Monotonic seconds at which ``tick`` is to be called."""
-        return float("-inf") if self._bridges.probe_wanted else self._due
+        return float("-inf") if self._bridges.signs.probe_wanted else self._due
 
     def connected(self) -> None:
         """The stream is up; nobody is judged by what we couldn't hear (DESIGN, "Coming back")."""
-        self._bridges.heard_again(self._now())
+        self._bridges.signs.heard_again(self._now())
         self._asking_place = False
         if self._health is not None:
             self._health.excuse()
@@ -75,7 +76,8 @@ class Checker:
     def tick(self) -> None:
         """The time has come: ask, and judge."""
         now = self._now()
-        self._bridges.probe_wanted = False
+        self._bridges.signs.probe_wanted = False
+        self._bridges.debts.forget_old(now)
         self._publish(self._bridges.recovered(now))
         health = self._health
         if health is None:
@@ -108,7 +110,7 @@ class Checker:
             return
         now = self._now()
         if place is not Place.INSIDE:
-            self._bridges.heard_again(now)
+            self._bridges.signs.heard_again(now)
             self._health.excuse()
             if place is Place.OUTSIDE:
                 self._lost()

@@ -13,7 +13,8 @@ from __future__ import annotations
 import zlib
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from focus.bridge.pool import Bridge, Bridges, PoolEvent
+from focus.bridge.bridge import BREWERY, Bridge, PoolEvent
+from focus.bridge.pool import Bridges
 
 QUESTIONS = 3
 """So many questions are asked of a busy bridge in the time after which its silence means that it is dead."""
@@ -84,6 +85,7 @@ class Health:
     def __init__(self, rules: Rules, bridges: Bridges) -> None:
         self.rules = rules
         self._bridges = bridges
+        self._signs = bridges.signs
         self._watches: Dict[str, _Watch] = {}
 
     # --- asking ----------------------------------------------------------------------------------------------
@@ -109,13 +111,16 @@ class Health:
         if often and not watch.often:
             watch.next_at = now
         watch.often = often
-        if not often and (watch.waiting or self.rules.use_presence):
+        if not often and (watch.waiting or self._is_judged_by_presence(bridge)):
             return False
-        return watch.next_at <= now and self._bridges.is_reachable(bridge.jid)
+        return watch.next_at <= now and bridge.checkable is not False and self._signs.is_reachable(bridge.jid)
+
+    def _is_judged_by_presence(self, bridge: Bridge) -> bool:
+        return self.rules.use_presence and bridge.origin == BREWERY
 
     def _is_asked_often(self, bridge: Bridge) -> bool:
         return ((bool(self.rules.silence) and bridge.conferences > 0) or bridge.unproven
-                or bridge.jid in self._bridges.doubts)
+                or bridge.jid in self._signs.doubts)
 
     def _ask(self, jid: str, watch: _Watch, now: float) -> Question:
         watch.number += 1
@@ -130,14 +135,14 @@ class Health:
         when = now + (min(LONGEST_WAIT, rules.interval) if rules.silence else rules.interval)
         for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
-            if watch is None or not self._bridges.is_reachable(bridge.jid):
+            if watch is None or bridge.checkable is False or not self._signs.is_reachable(bridge.jid):
                 continue
-            if watch.often or not (watch.waiting or rules.use_presence):
+            if watch.often or not (watch.waiting or self._is_judged_by_presence(bridge)):
                 when = min(when, watch.next_at)
             if watch.often and rules.silence:
-                dead_at = self._bridges.heard_at(bridge) + rules.silence
+                dead_at = self._signs.heard_at(bridge) + rules.silence
                 when = min(when, dead_at if dead_at > now else when)
-        for since in self._bridges.doubts.values():
+        for since in self._signs.doubts.values():
             when = min(when, since + PROBE if since + PROBE > now else when)
         return max(when, now)
 
@@ -161,11 +166,11 @@ class Health:
         if not watch.often:
             watch.next_at = now + self.rules.interval
         if iq.type == "result":
-            return self._bridges.passed(bridge.jid, now, proves=True, counts=not self.rules.use_presence)
+            return self._bridges.passed(bridge.jid, now, proves=True, counts=not self._is_judged_by_presence(bridge))
         if iq.error.condition != "internal-server-error":
             watch.refusal = iq.error.condition  # perhaps the room's, which doesn't know us any more (K-105)
             return []
-        if self.rules.use_presence:
+        if self._is_judged_by_presence(bridge):
             return []
         return self._failed(bridge, "its health check was answered %s: %s" % (iq.error.condition, iq.error.text), now)
 
@@ -175,7 +180,8 @@ class Health:
 
     def _unanswered(self, bridge: Bridge, watch: _Watch, now: float) -> None:
         """B-404: asked once more after a while, then called not operational; its conferences stay."""
-        if self.rules.use_presence or self._bridges.answered_at(bridge) > now - self.rules.reply_timeout:
+        lately = self._signs.answered_at(bridge) > now - self.rules.reply_timeout
+        if lately or self._is_judged_by_presence(bridge):
             return
         watch.timeouts += 1
         if self.rules.retry_delay and watch.timeouts == 1:
@@ -191,9 +197,8 @@ class Health:
     def suspects(self, now: float) -> bool:
         """Whether some bridge seems dead or has published nothing for too long: see ``judge``."""
         return (bool(self._silent(now)) or any(watch.refusal for watch in self._watches.values())
-                or any(now - since >= PROBE for since in self._bridges.doubts.values())
-                or (self.rules.use_presence
-                    and any(self._is_overdue(bridge, now) for bridge in self._bridges.rows.values())))
+                or any(now - since >= PROBE for since in self._signs.doubts.values())
+                or any(self._is_overdue(bridge, now) for bridge in self._bridges.rows.values()))
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
@@ -202,9 +207,9 @@ class Health:
             return []
         for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
-            heard = self._bridges.heard_at(bridge)
+            heard = self._signs.heard_at(bridge)
             if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard
-                    or not self._bridges.is_reachable(bridge.jid)):
+                    or not self._signs.is_reachable(bridge.jid)):
                 continue
             if sum(1 for at in watch.asked if at > heard and now - at >= rules.often) >= 2:
                 found.append(bridge)
@@ -223,15 +228,15 @@ class Health:
             limit += self.rules.majority_wait
         events = []
         for bridge in silent:
-            quiet = now - self._bridges.heard_at(bridge)
+            quiet = now - self._signs.heard_at(bridge)
             if quiet >= limit:
                 self._watches[bridge.jid].dead_at = now
                 why = "nothing was heard of it for %.1f s, two questions included" % quiet
                 events += self._failed(bridge, why, now)
         events += self._judge_refusals(now)
-        for jid, since in list(self._bridges.doubts.items()):
+        for jid, since in list(self._signs.doubts.items()):
             if now - since >= PROBE:
-                self._bridges.trust(jid)
+                self._signs.trust(jid)
                 self._bridges.failed(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
         return events
 
@@ -241,7 +246,7 @@ class Health:
         for jid, watch in self._watches.items():
             refusal, watch.refusal = watch.refusal, ""
             bridge = self._bridges.get(jid)
-            if bridge is None or not refusal or self.rules.use_presence:
+            if bridge is None or not refusal or self._is_judged_by_presence(bridge):
                 continue
             events += self._failed(bridge, "its health check was answered %s" % refusal, now)
             if refusal != "service-unavailable":
@@ -256,22 +261,24 @@ class Health:
     def settle_doubts(self) -> List[PoolEvent]:
         """Bridges in doubt that were heard since are trusted again (B-825)."""
         events = []
-        for jid, since in list(self._bridges.doubts.items()):
+        for jid, since in list(self._signs.doubts.items()):
             bridge = self._bridges.get(jid)
-            if bridge is None or self._bridges.heard_at(bridge) > since:
-                self._bridges.trust(jid)
+            if bridge is None or self._signs.heard_at(bridge) > since:
+                self._signs.trust(jid)
                 events.append(PoolEvent("usable", jid, "it has answered"))
         return events
 
     # --- what they publish -----------------------------------------------------------------------------------
 
     def _is_overdue(self, bridge: Bridge, now: float) -> bool:
-        return now - bridge.seen_at > self.rules.presence_timeout
+        return self._is_judged_by_presence(bridge) and now - bridge.seen_at > self.rules.presence_timeout
 
     def check_presences(self, now: float) -> List[PoolEvent]:
         """Health by presence (B-430), every ``interval``; our own server has answered if one is overdue."""
         events: List[PoolEvent] = []
         for bridge in self._bridges.rows.values():
+            if not self._is_judged_by_presence(bridge):
+                continue
             if self._is_overdue(bridge, now):
                 self._bridges.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
             elif not bridge.healthy:

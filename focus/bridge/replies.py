@@ -19,8 +19,8 @@ from focus.bridge.answers import (
     judge_allocation,
     judge_update,
 )
+from focus.bridge.bridge import Bridge, PoolEvent
 from focus.bridge.dialect import COLIBRI2, is_unknown_element
-from focus.bridge.pool import Bridge, PoolEvent
 from focus.conference.state import CREATING, NEW, READY, Allocated, BridgeSession, Endpoint, Request
 from focus.conference.turn import Turn
 from focus.stanzas.colibri2 import ConferenceModified
@@ -65,7 +65,7 @@ def answered(turn: Turn, request: Request, iq: Optional[Any]) -> List[Consequenc
         failure = _failure(iq)
         if failure is not None and failure.reason is None and failure.condition in (TIMEOUT, "item-not-found"):
             # it isn't there, or doesn't hear
-            turn.around.bridges.owe(request.to, turn.state.meeting_id, turn.now, request.left)
+            turn.around.bridges.debts.owe(request.to, turn.state.meeting_id, turn.now, request.left)
         _conference_expired(turn, request)
         return []
     session = turn.state.bridges.get(request.to)

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Union
 
-from focus.bridge.pool import Bridge, Bridges
+from focus.bridge.bridge import Bridge
+from focus.bridge.pool import Bridges
 
 Value = Union[str, bool, int, float]
 

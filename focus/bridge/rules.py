@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from focus.values.addresses import bridge_name
+
 SINGLE = "SingleBridgeSelectionStrategy"
 SPLIT = "SplitBridgeSelectionStrategy"
 REGION_BASED = "RegionBasedBridgeSelectionStrategy"
@@ -14,7 +16,7 @@ class Candidate(NamedTuple):
     """A bridge as the choice sees it."""
 
     jid: str
-    """Occupant JID in the brewery."""
+    """Its address: the occupant JID in the brewery, or a component's."""
     operational: bool
     stress: float
     """Corrected stress (B-301)."""
@@ -35,8 +37,8 @@ class Candidate(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its nickname, under which people know it (B-104)."""
-        return self.jid.partition("/")[2]
+        """Under which people know it (B-104)."""
+        return bridge_name(self.jid)
 
 
 class InUse(NamedTuple):
@@ -149,7 +151,7 @@ def describe(bridges: Sequence[Candidate], now: Optional[float] = None) -> str:
         now: monotonic seconds, to say since when one isn't operational.
     """
     if not bridges:
-        return "no bridge is in the brewery"
+        return "no bridge is known"
     named = ["%s: %s" % (b.name, _excuse(b, now)) for b in bridges[:DESCRIBED]]
     if len(bridges) > DESCRIBED:
         named.append("and %d more" % (len(bridges) - DESCRIBED))

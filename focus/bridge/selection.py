@@ -15,6 +15,7 @@ __all__ = ["Candidate", "Choice", "InUse", "Refusal", "Rules", "Wish", "choose",
            "rank", "usable"]
 
 
+
 def rank(bridge: Candidate) -> Tuple[int, float, int, str]:
     """The lower the better (B-211): priority, then stress; ties by fewer conferences (U-24), then by JID."""
     priority = 3 if not bridge.operational else 2 if bridge.graceful_shutdown else 1

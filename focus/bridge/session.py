@@ -126,7 +126,7 @@ def close(turn: Turn, session: BridgeSession, tell: bool = True) -> List[str]:
     elif session.phase != NEW:
         left = channels.leftover(session)
         if session.dialect == COLIBRI2 or left is not None:
-            turn.around.bridges.owe(session.bridge, turn.state.meeting_id, turn.now, left)
+            turn.around.bridges.debts.owe(session.bridge, turn.state.meeting_id, turn.now, left)
     turn.state.bridges.pop(session.bridge, None)
     turn.around.bridges.removed(session.bridge, len(endpoints))
     turn.around.bridges.conference(session.bridge, -1)
@@ -161,7 +161,7 @@ def flush(turn: Turn, bridge_jid: str) -> None:
     """Send all that may leave now to one bridge."""
     session = turn.state.bridges.get(bridge_jid)
     if (session is None or session.phase == CREATING or not turn.around.connected()
-            or not turn.around.bridges.is_reachable(bridge_jid)):
+            or not turn.around.bridges.signs.is_reachable(bridge_jid)):
         return
     _drop_old_waits(turn, session)
     if bridge_jid in turn.state.clearing:

@@ -161,7 +161,7 @@ def _no_bridge(turn: Turn, participant: Participant, refusal: Refusal) -> None:
         turn.log.warning("%s Can not invite participant, no bridge available. Failed to select bridge for "
                          "participantProperties=%s in %s: %s. Is a bridge connected to Prosody and in that room? It is "
                          "tried again by itself. (U-16, U-17)", refusal.reason, participant.endpoint,
-                         turn.around.config.brewery_jid, refusal.bridges)
+                         turn.around.config.brewery_jid or "no brewery", refusal.bridges)
     turn.sooner("retry", turn.now + RETRY_BRIDGE)
     grace_end = state.no_bridge_since + turn.around.config.no_bridge_grace
     if turn.now >= grace_end:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Collection, List, Union
 
+from focus.bridge import asked_for
 from focus.bridge import session as bridge_session
 from focus.bridge.rules import Choice, InUse, Refusal, Wish
 from focus.conference.state import BridgeSession, Participant
@@ -35,6 +36,12 @@ def choose(turn: Turn, participant: Participant, without: Collection[str] = ()) 
         without = (participant.excluded,)  # one that refused this participant, if there is another (K-471)
         if not any(b.operational for b in bridges.candidates(turn.now, refused, without)):
             without = ()
+    reserved = bridges.reserved()
+    if reserved or turn.around.config.client_bridges:
+        candidates = bridges.candidates(turn.now, refused)
+        asked = asked_for.wish(state.properties, turn.around.config.client_bridges)
+        left = {b.jid for b in asked_for.narrowed(candidates, asked, reserved, state.bridges)}
+        without = (*without, *(b.jid for b in candidates if b.jid not in left))
     wish = Wish(member.info.region or None, state.is_visitor(participant.endpoint))
     return bridges.choose(turn.now, in_use(turn), wish, state.pinned_version, refused, without)
 

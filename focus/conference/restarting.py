@@ -35,7 +35,7 @@ def counted(turn: Turn, participant: Participant) -> None:
     session = bridge_session.session_of(turn, participant.endpoint)
     if session is not None:
         turn.around.bridges.restart_requested(session.bridge, turn.now)
-        turn.around.bridges.doubt(session.bridge, turn.now)
+        turn.around.bridges.signs.doubt(session.bridge, turn.now)
 
 
 def _spend(turn: Turn, spent: Tuple[float, ...]) -> Optional[Tuple[float, ...]]:

@@ -35,6 +35,8 @@ def derived(values: Dict[str, Any], origins: Dict[str, Origin]) -> None:
     fill("resource", local, "derived from user_name")
     fill("conference_muc", "conference." + domain, "derived from domain")
     fill("component_host", values["host"], "derived from host")
+    fill("service_rediscovery_interval", 0.0 if values.get("brewery_jid") else 30.0,
+         "derived from brewery_jid" if "brewery_jid" in values else "default, no brewery_jid is set")
     fill("brewery_jid", "jvbbrewery@internal." + values["user_domain"], "derived from user_domain")
     fill("max_ssrc_groups_per_user", values["max_ssrcs_per_user"], "derived from max_ssrcs_per_user")
     fill("health_checks_retry_delay", values["health_checks_interval"] / 2, "derived from health_checks_interval")
@@ -89,6 +91,14 @@ def checked(values: Dict[str, Any], origins: Dict[str, Origin]) -> List[str]:
             values["client_proxy"] == "%s.%s" % (values["component_subdomain"], values["domain"])):
         warnings.append("%s is both the client_proxy component and our own component: the server has room for one of "
                         "them; unset client_proxy or the component's secret" % values["client_proxy"])
+    if values["pubsub_address"] is None and (values["pubsub_bridge_nodes"] or values["pubsub_stats_node"]):
+        option = BY_NAME["pubsub_address"]
+        raise ConfigError("pubsub_address: not set, but nodes are given; give the address of the service by %s or [%s] "
+                          "%s" % (option.variable, option.section, option.key))
+    if not (values["brewery_jid"] or values["service_rediscovery_interval"] or values["bridge_jids"]
+            or values["pubsub_address"]):
+        raise ConfigError("brewery_jid: there is no brewery, and no other way to find bridges is on; set one of "
+                          "brewery_jid, bridge_jids, service_rediscovery_interval and pubsub_address")
     return warnings
 
 

@@ -6,7 +6,9 @@ Every ``parse`` takes the text as given by a flag, a variable or the ini and ret
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from focus.values.addresses import BadAddress, prepare_jid
 
 
 class WrongValue(ValueError):
@@ -82,9 +84,19 @@ def _bare_jid(text: str) -> str:
     return _local(local) + "@" + _domain(domain)
 
 
+def _room_or_none(text: str) -> str:
+    return "" if text == "none" else _bare_jid(text)
+
+
 def _resource(text: str) -> str:
     if len(text.encode()) > 1023 or any(letter < " " or letter == "\x7f" for letter in text):
         raise WrongValue("is not the part of an address after the '/'")
+    return _plain(text)
+
+
+def _node(text: str) -> str:
+    if any(letter <= " " or letter == "\x7f" for letter in text) or len(text) > 1023:
+        raise WrongValue("is not the name of a node")
     return _plain(text)
 
 
@@ -112,12 +124,57 @@ def _names(text: str) -> Tuple[str, ...]:
 
 
 NAMES = Kind("names, separated by commas", "give names such as jvb1, jvb2", _names, ", ".join)
+_MOST = 100
+"""Entries of a list."""
+
+
+def _listed(text: str) -> List[str]:
+    entries = [entry for entry in re.split(r"[\s,;]+", _plain(text)) if entry]
+    if len(entries) > _MOST:
+        raise WrongValue("has more than %d entries" % _MOST)
+    return entries
+
+
+def _domains(text: str) -> Tuple[str, ...]:
+    return tuple(dict.fromkeys(_domain(entry) for entry in _listed(text)))
+
+
+def _addresses(text: str) -> Tuple[str, ...]:
+    found = []
+    for entry in _listed(text):
+        try:
+            found.append(entry if entry == "*" else prepare_jid(entry))
+        except BadAddress as error:
+            raise WrongValue("has %r in it, of which %s" % (entry, error)) from None
+    return tuple(dict.fromkeys(found))
+
+
+def _nodes(text: str) -> Tuple[Tuple[str, str], ...]:
+    """``jvb1.meet.example:nodeA; jvb2.meet.example:nodeB`` -> pairs; no node may stand for two bridges."""
+    found: Dict[str, str] = {}
+    for entry in _listed(text):
+        address, colon, node = entry.partition(":")
+        if not colon or not node:
+            raise WrongValue("has %r where an address and a node should be" % entry)
+        if node in found:
+            raise WrongValue("has the node %s twice" % node)
+        found[node] = _domain(address)
+    return tuple((address, node) for node, address in found.items())
+
+
+DOMAINS = Kind("domains", "give domains such as jvb1.meet.example, jvb2.meet.example", _domains, ", ".join)
+ADDRESSES = Kind("addresses, or * for all", "give addresses such as jvb1.meet.example, or *", _addresses, ", ".join)
+NODES = Kind("domains with nodes", "give domains with nodes such as jvb1.meet.example:node1; jvb2.meet.example:node2",
+             _nodes, lambda pairs: "; ".join("%s:%s" % pair for pair in pairs))
 DOMAIN = Kind("domain", "give a domain such as meet.example", _domain)
 HOST = Kind("host name or IP address", "give a host name or an IP address", _host)
 ACCOUNT = Kind("user name", "give a name such as focus, or name@domain", _account)
 BARE_JID = Kind("address of a room", "give an address such as room@domain", _bare_jid)
+ROOM_OR_NONE = Kind("address of a room, or none", "give an address such as room@domain, or none", _room_or_none,
+                    lambda value: value or "none")
 LABEL = Kind("domain label", "give a name such as focus", _domain)
 RESOURCE = Kind("text", "give a name such as focus", _resource)
+NODE = Kind("name of a node", "give a name such as videobridge-stats", _node)
 SECRET = Kind("secret", "give the secret itself, without control characters", _secret, lambda value: "********", True)
 PATH = Kind("path of a file", "give the path of a file", _path)
 
@@ -252,6 +309,17 @@ def _show_size(value: int) -> str:
         if value >= factor and value % factor == 0:
             return "%d %s" % (value // factor, unit)
     return "%d bytes" % value
+
+
+def _repetition(text: str) -> float:
+    if text.strip() == "-1":
+        return -1.0
+    return 0.0 if text.strip() == "0" else _AT_LEAST_A_SECOND.parse(text)
+
+
+_AT_LEAST_A_SECOND = duration(1, 86400)
+REPETITION = Kind("duration, 1 s to 1 d; 0 is never, -1 once", "give a duration of 1 s to 24 h, 0 or -1", _repetition,
+                  lambda value: "-1" if value < 0 else show_duration(value))
 
 
 # --- delays by conference size ---------------------------------------------------------------------------------------

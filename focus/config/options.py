@@ -114,8 +114,9 @@ _COMPONENT = (
 )
 
 _BRIDGE = (
-    _row("brewery_jid", kinds.BARE_JID, None, "bridge.brewery_jid",
-         "The room in which the videobridges stand and publish their load.",
+    _row("brewery_jid", kinds.ROOM_OR_NONE, None, "bridge.brewery_jid",
+         "The room in which the videobridges stand and publish their load; none if there is no such room and the "
+         "bridges are found otherwise.",
          derived="jvbbrewery@internal.<user_domain>", reference="bridge.brewery-jid",
          legacy="org.jitsi.jicofo.BRIDGE_MUC"),
     _row("health_checks_enabled", kinds.SWITCH, "true", "bridge.health_checks_enabled",
@@ -155,6 +156,18 @@ _BRIDGE = (
          "How the bridges of one conference are linked: SingleMeshTopologyStrategy links each with each; "
          "VisitorTopologyStrategy does so with those of participants, and hangs each bridge of visitors on one other.",
          reference="bridge.topology-strategy"),
+    _row("bridge_jids", kinds.DOMAINS, "", "bridge.bridge_jids",
+         "Bridges that are components of the server, by their addresses. They are used without statistics, as bridges "
+         "without load."),
+    _row("service_rediscovery_interval", kinds.REPETITION, None, "bridge.service_rediscovery_interval",
+         "How often the main domain's components are looked through for bridges; 0 is never, -1 once after each login. "
+         "Whoever may be a component of the server can be a bridge then.",
+         derived="0 if brewery_jid names a room, otherwise 30 s", reference="xmpp.rediscovery-interval",
+         legacy="org.jitsi.jicofo.SERVICE_REDISCOVERY_INTERVAL"),
+    _row("client_bridges", kinds.ADDRESSES, "", "bridge.client_bridges",
+         "Bridges that a client may choose for a new conference, by the properties bridge and enforcedBridge of its "
+         "request. Those that aren't known in another way serve only who asks for them. * is every known bridge. "
+         "Empty: what clients say of bridges is ignored."),
 )
 
 _SELECTION = (
@@ -256,6 +269,24 @@ _OCTO = (
          "Let the bridges of a conference talk to each other by data channel (SCTP) instead of web socket; if one of "
          "two refuses it, their link is made again without.",
          derived="sctp_enabled", reference="octo.sctp-datachannels"),
+)
+
+_PUBSUB = (
+    _row("pubsub_address", kinds.DOMAIN, None, "pubsub.address",
+         "The service by which bridges publish their statistics (XEP-0060). Nobody else's events count.",
+         legacy="org.jitsi.focus.pubsub.ADDRESS"),
+    _row("pubsub_bridge_nodes", kinds.NODES, "", "pubsub.bridge_nodes",
+         "Bridges with the node by which each publishes: jvb1.meet.example:node1; jvb2.meet.example:node2.",
+         legacy="org.jitsi.focus.BRIDGE_PUBSUB_MAPPING"),
+    _row("pubsub_stats_node", kinds.NODE, None, "pubsub.stats_node",
+         "The node by which all bridges publish, each with its address as the item's id. A bridge that isn't known is "
+         "asked whether it is one.", legacy="org.jitsi.jicofo.STATS_PUBSUB_NODE"),
+    _row("max_stats_report_age", duration(1, 3600), "15 s", "pubsub.max_stats_report_age",
+         "A bridge that has published nothing new for this long is taken to be offline.",
+         legacy="org.jitsi.jicofo.MAX_STATS_REPORT_AGE"),
+    _row("pubsub_retry_interval", duration(1, 3600), "15 s", "pubsub.retry_interval",
+         "The time until a subscription that failed is tried again.",
+         legacy="org.jitsi.focus.pubsub.RETRY_INTERVAL"),
 )
 
 _CONFERENCE = (
@@ -405,7 +436,7 @@ EXTENSIONS = tuple(row[0] for row in _EXTENSIONS)
 
 #: Every option, in the order of the ini. An option that is derived from another one stands behind it.
 OPTIONS: Tuple[Option, ...] = (
-    _XMPP + _COMPONENT + _BRIDGE + _SELECTION + _OCTO + _CONFERENCE + _VISITORS + _JOURNAL + _LOG
+    _XMPP + _COMPONENT + _BRIDGE + _SELECTION + _PUBSUB + _OCTO + _CONFERENCE + _VISITORS + _JOURNAL + _LOG
     + tuple(_codec_rows()))
 
 BY_NAME = {option.name: option for option in OPTIONS}
@@ -417,6 +448,7 @@ SECTIONS = {
                  "whose server has no client_proxy module.",
     "bridge": "The videobridges.",
     "octo": "Several bridges for one conference.",
+    "pubsub": "Bridges that publish their statistics by publish-subscribe, as older installations have them.",
     "conference": "What holds for every conference.",
     "sctp": "Data channels.",
     "visitors": "Members who only watch and listen.",

@@ -129,7 +129,12 @@ def _names(config: Config) -> Iterator[Tuple[str, str, str]]:
         yield "account of the focus, in the server's admins", config.user_jid, config.source_of("user_name")
     yield row("resource of its session", config.resource, "resource")
     yield row("domain of the rooms", config.conference_muc, "conference_muc")
-    yield row("room of the bridges", config.brewery_jid, "brewery_jid")
+    yield row("room of the bridges", config.shown("brewery_jid"), "brewery_jid")
+    for what, name in (("bridges that are components", "bridge_jids"), ("bridges that clients may ask for",
+                                                                        "client_bridges"),
+                       ("service of the bridges' statistics", "pubsub_address")):
+        if config.shown(name):
+            yield row(what, config.shown(name), name)
     if config.client_proxy is not None:
         yield row("clients ask, through client_proxy", config.client_proxy, "client_proxy")
     if config.component_enabled:

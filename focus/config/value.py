@@ -50,6 +50,7 @@ class Config:
     component_port: int
     component_subdomain: str
     brewery_jid: str
+    """Empty if there is no brewery."""
     health_checks_enabled: bool
     health_checks_interval: float
     health_checks_retry_delay: float
@@ -88,6 +89,16 @@ class Config:
     topology_strategy: str
     octo_enabled: bool
     octo_allow_mixed_versions: bool
+    bridge_jids: Tuple[str, ...]
+    service_rediscovery_interval: float
+    """0: never; negative: once."""
+    client_bridges: Tuple[str, ...]
+    pubsub_address: Optional[str]
+    pubsub_bridge_nodes: Tuple[Tuple[str, str], ...]
+    """(address of the bridge, node)."""
+    pubsub_stats_node: Optional[str]
+    max_stats_report_age: float
+    pubsub_retry_interval: float
     initial_timeout: float
     single_participant_timeout: float
     min_participants: int

@@ -1,11 +1,13 @@
-"""A bridge's statistics in its brewery presence (B-120…B-126): eleven of some eighty are read, and the
-time stamp."""
+"""A bridge's statistics (B-120…B-126), in its brewery presence, in what it publishes, or sent by itself (K-773): eleven
+of some eighty are read, and the time stamp."""
 from __future__ import annotations
 
 import re
 from typing import Any, Dict, NamedTuple, Optional, Union
 
 from focus.stanzas import xml
+from focus.stanzas.errors import Malformed
+from focus.stanzas.registry import register
 
 _STATS = "{%s}stats" % xml.NS_COLIBRI
 _NUMBERS = frozenset(("stress_level", "average_participant_stress"))
@@ -40,8 +42,17 @@ class BridgeStats(NamedTuple):
 def parse_bridge_stats(presence: Any) -> Optional[BridgeStats]:
     """The statistics of a presence element; None if it carries none (B-105). The first of a name counts."""
     stats = xml.child(presence, _STATS)
-    if stats is None:
-        return None
+    return None if stats is None else _read(stats)
+
+
+def parse_sent_stats(el: Any, iq_type: str) -> BridgeStats:
+    """Those that a bridge sends as a request. Raises Malformed for a get."""
+    if iq_type == "get":
+        raise Malformed("feature-not-implemented", "statistics are sent by set")
+    return _read(el)
+
+
+def _read(stats: Any) -> BridgeStats:
     found: Dict[str, Any] = {}
     for stat in xml.elements(stats):
         name = stat.get("name")
@@ -69,3 +80,6 @@ def write_bridge_stats(stats: BridgeStats, **others: Union[str, int, float]) -> 
             text = ("true" if value else "false") if isinstance(value, bool) else str(value)
             parts.append("<stat name='%s' value='%s'/>" % (name, xml.quote(text)))
     return xml.element("stats", None, "".join(parts), xml.NS_COLIBRI)
+
+
+register(xml.NS_COLIBRI, "stats", parse_sent_stats)

@@ -35,6 +35,7 @@ _MODULES = {
     (xml.NS_JITMEET_DESKTOP, "mute"): "focus.stanzas.mute",
     (xml.NS_JINGLE, "jingle"): "focus.stanzas.jingle",
     (xml.NS_COLIBRI, "conference"): "focus.stanzas.colibri1",
+    (xml.NS_COLIBRI, "stats"): "focus.stanzas.bridge_stats",
     (xml.NS_COLIBRI2, "conference-modify"): "focus.stanzas.colibri2",
     (xml.NS_COLIBRI2, "conference-modified"): "focus.stanzas.colibri2",
 }

@@ -15,6 +15,7 @@ from focus.stanzas import xml
 from focus.stanzas.bridge_stats import BridgeStats, parse_bridge_stats
 from focus.stanzas.errors import ERROR_TYPES, Malformed, ParsedError, StanzaError, stanza_error
 from focus.stanzas.muc import NO_MUC_USER, MucUser, parse_muc_user, parse_status_codes
+from focus.stanzas.pubsub import EVENT, PubSubEvent, parse_event
 from focus.stanzas.registry import find_parser, parsers, register
 from focus.values.written import Shared
 
@@ -148,10 +149,11 @@ def bare_presence(from_: str, to: str, type: str) -> Presence:
 class Message:
     """One message: what the focus needs to tell its kinds apart (C-532, C-715).
 
-    ``status_codes`` are those of muc#user. ``subject`` is None without a ``<subject/>``.
+    ``status_codes`` are those of muc#user. ``subject`` is None without a ``<subject/>``, ``event`` without something
+    published.
     """
 
-    __slots__ = ("from_", "to", "type", "id", "body", "subject", "status_codes", "error")
+    __slots__ = ("from_", "to", "type", "id", "body", "subject", "status_codes", "error", "event")
 
     def __init__(self, from_: str, to: str, type: str, id: str, body: bool = False,
                  subject: Optional[str] = None, status_codes: Tuple[int, ...] = (),
@@ -164,6 +166,7 @@ class Message:
         self.subject = subject
         self.status_codes = status_codes
         self.error = error
+        self.event: Optional[PubSubEvent] = None
 
     def __repr__(self) -> str:
         return "Message(%s, from=%r, %s)" % (self.type, self.from_, self.kind)
@@ -281,6 +284,8 @@ def _parse_message(el: Any) -> Message:
                 message.subject = xml.text_of(part, 4096)
         elif namespace == xml.NS_MUC_USER and name == "x":
             message.status_codes = parse_status_codes(part)
+        elif part.tag == EVENT and message.event is None:
+            message.event = parse_event(el)
     return message
 
 

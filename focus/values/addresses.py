@@ -39,6 +39,11 @@ def resource(jid: str) -> str:
     return jid.partition("/")[2]
 
 
+def bridge_name(jid: str) -> str:
+    """Under which people know a bridge: its nickname in the brewery, or a component's address (B-104)."""
+    return resource(jid) or jid
+
+
 def domain(jid: str) -> str:
     """The domain part."""
     without = jid.partition("/")[0]

@@ -265,6 +265,10 @@ class Bridge:
         elif stanza.name == "iq" and stanza.get("type") in ("get", "set"):
             self._on_request(stanza)
 
+    def serves(self, sender: str) -> bool:
+        """Whether it takes requests from there."""
+        return sender.lower().startswith(self.brewery.lower() + "/")
+
     def _on_presence(self, stanza: Stanza) -> None:
         room, _, nickname = stanza.get("from").partition("/")
         if room != self.brewery:
@@ -280,7 +284,7 @@ class Bridge:
     def _on_request(self, stanza: Stanza) -> None:
         payload = next(iter(stanza.element), None)
         name = payload.tag if payload is not None else ""
-        if not stanza.get("from").lower().startswith(self.brewery.lower() + "/"):  # K-102
+        if not self.serves(stanza.get("from")):  # K-102
             self.model.violations.append("request from %s" % stanza.get("from"))
             self._reply(stanza, "error", Refusal("forbidden").write())
         elif name == _NS + "conference-modify":

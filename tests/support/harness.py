@@ -49,11 +49,13 @@ class Stats:
 class Scene:
     """One conference with everything around it scripted.
 
-    ``options`` are configuration flags without the dashes, such as ``min_participants=1``.
+    ``options`` are configuration flags without the dashes, such as ``min_participants=1``; ``pool`` is that of other
+    scenes too.
     """
 
     def __init__(self, bridges: int = 1, features: Optional[Features] = CLIENT_FEATURES, join: bool = True,
-                 properties: Optional[Dict[str, str]] = None, **options: Any) -> None:
+                 properties: Optional[Dict[str, str]] = None, pool: Optional[Bridges] = None,
+                 **options: Any) -> None:
         options.setdefault("health_checks_enabled", "false")  # nobody asks the bridges here
         flags = ["--domain=meet.example"] + ["--%s=%s" % pair for pair in options.items()]
         self.config = load(flags, {})
@@ -68,7 +70,7 @@ class Scene:
         self.told: List[Any] = []
         """Bridge events for all conferences."""
         self.wake_at: Optional[float] = None
-        self.bridges = Bridges.configured(self.config)
+        self.bridges = Bridges.configured(self.config) if pool is None else pool
         for jid in (BRIDGE, SECOND_BRIDGE)[:bridges]:
             relay_id = jid.partition("/")[2] if self.config.octo_enabled else None
             self.bridges.heard(jid, Stats(stress_level=0.0, drain=False, version="2.3", relay_id=relay_id), None,

@@ -351,7 +351,7 @@ class TestBrewery:
         self.now = 100.0
         brewery._standing.present = (BRIDGE,)
         self.joins[-1](JOINED)
-        assert [self.bridges.heard_at(bridge) for bridge in self.bridges] == [100.0]
+        assert [self.bridges.signs.heard_at(bridge) for bridge in self.bridges] == [100.0]
 
     def test_a_refused_entry_is_tried_again(self, caplog):
         """S-111, U-18"""

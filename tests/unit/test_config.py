@@ -289,7 +289,7 @@ def test_an_ini_with_a_secret_that_everyone_can_read(tmp_path):
     ("--user_name=a b", "user_name: 'a b' (flag --user_name) is not the part of an address before the '@'; "
                         "give a name such as focus, or name@domain"),
     ("--brewery_jid=bridges", "brewery_jid: 'bridges' (flag --brewery_jid) has no '@'; "
-                              "give an address such as room@domain"),
+                              "give an address such as room@domain, or none"),
     ("--log_level=LOUD", "log_level: 'LOUD' (flag --log_level) is none of them; "
                          "give one of SEVERE, WARNING, INFO, FINE or FINER"),
     ("--reply_timeout=15000", "reply_timeout: '15000' (flag --reply_timeout) is too long (a bare number is seconds); "

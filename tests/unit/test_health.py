@@ -7,7 +7,8 @@ import pytest
 
 from focus.bridge.checking import Checker, Place
 from focus.bridge.health import Rules
-from focus.bridge.pool import Bridges, doubt_after
+from focus.bridge.pool import Bridges
+from focus.bridge.signs import doubt_after
 from focus.stanzas.errors import ParsedError
 from focus.stanzas.stanza import Iq
 from tests.support.harness import Stats
@@ -22,7 +23,7 @@ class World:
     def __init__(self, count=1, busy=(), checked=True, **rules) -> None:
         self.now = 0.0
         self.rules = Rules(**rules) if checked else None
-        self.bridges = Bridges(checked=checked, doubt_after=doubt_after(self.rules.silence if self.rules else 0.0))
+        self.bridges = Bridges(checked=checked, doubtful_after=doubt_after(self.rules.silence if self.rules else 0.0))
         self.silent: Set[str] = set()
         self.publishing: Set[str] = set()
         self.errors: Dict[str, str] = {}
@@ -55,7 +56,7 @@ class World:
             self._later.append((self.now + 0.05, lambda: self._answer(iq, answered)))
 
     def _answer(self, iq, answered):
-        self.bridges.answered(iq, self.now)
+        self.bridges.signs.answered(iq, self.now)
         answered(iq)
 
     def _ping(self, answered):
@@ -179,12 +180,13 @@ class TestOrdinaryChecks:
         for number in range(300):
             jid = "jvbbrewery@internal.auth.meet.example/n%d" % number
             world.come(jid)
-            world.bridges.doubt(jid, world.now + 20)
+            world.bridges.signs.doubt(jid, world.now + 20)
             world.run(0.1)
             world.bridges.gone(jid, "it left")
         world.run(15)
-        kept = (world.bridges._heard, world.bridges._answered, world.bridges.doubts, world.health._watches,
-                world.checker._failing, world.bridges.rows)
+        signs = world.bridges.signs
+        kept = (signs._heard, signs._answered, signs.doubts, world.health._watches, world.checker._failing,
+                world.bridges.rows)
         assert [len(table) for table in kept] == [0] * 6
 
 
@@ -244,7 +246,7 @@ class TestSilence:
             if life == "statistics":
                 world.bridges.heard(ONE, Stats(current_timestamp=str(world.now)), None, world.now)
             else:
-                world.bridges.answered(Iq("result" if life == "answer" else "error", "c", "", ONE, error=None if
+                world.bridges.signs.answered(Iq("result" if life == "answer" else "error", "c", "", ONE, error=None if
                                           life == "answer" else ParsedError("cancel", "conflict", "")), world.now)
         assert not world.events()
 
@@ -264,7 +266,8 @@ class TestSilence:
         world.silent.add(ONE)
         for _ in range(8):
             world.run(1)
-            world.bridges.answered(Iq("error", "c", "", ONE, error=ParsedError("cancel", "item-not-found")), world.now)
+            error = ParsedError("cancel", "item-not-found")
+            world.bridges.signs.answered(Iq("error", "c", "", ONE, error=error), world.now)
         assert world.events()
 
     def test_not_while_the_server_is_slow(self):
@@ -337,7 +340,7 @@ class TestDoubt:
         """B-825: asked at once, not chosen meanwhile."""
         world = World(silence=0.0, interval=3600.0)
         world.run(11)
-        world.bridges.doubt(ONE, world.now)
+        world.bridges.signs.doubt(ONE, world.now)
         assert not world.operational() and not world.asked
         world.run(0.1)
         assert len(world.asked) == 1
@@ -349,12 +352,12 @@ class TestDoubt:
         world = World(silence=0.0, interval=3600.0)
         world.silent.add(ONE)
         world.run(11)
-        world.bridges.doubt(ONE, world.now)
+        world.bridges.signs.doubt(ONE, world.now)
         world.run(3.2)
-        assert world.row(ONE).failed_at is not None and not world.bridges.doubts
+        assert world.row(ONE).failed_at is not None and not world.bridges.signs.doubts
 
     def test_not_of_one_that_was_heard(self):
         """B-825: whoever was heard lately isn't doubted."""
         world = World(busy=[ONE]).run(30)
-        world.bridges.doubt(ONE, world.now)
+        world.bridges.signs.doubt(ONE, world.now)
         assert world.operational()

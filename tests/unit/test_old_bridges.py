@@ -421,7 +421,7 @@ class TestFailures:
         ids = set(scene.model.conferences)
         scene.bridges.gone(BRIDGE, "it left")
         scene.mail(messages.BridgeLost(BRIDGE, "it left"))
-        owed = scene.bridges.back(BRIDGE, scene.now)
+        owed = scene.bridges.debts.back(BRIDGE, scene.now)
         assert [row.left.conference for row in owed] == list(ids)
         assert [entry.endpoint for entry in owed[0].left.channels] == ["anna0001", "bo000002"]
 

@@ -142,7 +142,7 @@ class TestOptions:
         ("failure_reset_threshold=3s", lambda b: (b.failed(BRIDGE, "x", 0.0), b.passed(BRIDGE, 1.0),
                                                   candidate(b, 3.0).operational)[2]),
         ("health_checks_enabled=false", lambda b: (b.failed(BRIDGE, "x", 0.0), candidate(b, 60.0).operational)[1]),
-        ("health_checks_silence=2s", lambda b: (b.doubt(BRIDGE, 1.0), BRIDGE in b.doubts)[1]),
+        ("health_checks_silence=2s", lambda b: (b.signs.doubt(BRIDGE, 1.0), BRIDGE in b.signs.doubts)[1]),
         ("participant_rampup_interval=3s", lambda b: (b.placed(BRIDGE, 0.0), candidate(b, 3.0).stress == 0.0)[1]),
         ("average_participant_stress=0.5", lambda b: (b.placed(BRIDGE, 0.0), candidate(b, 0.0).stress == 0.5)[1]),
         ("stress_threshold=0.02", lambda b: ([b.placed(BRIDGE, 0.0) for _ in range(2)],
@@ -172,19 +172,19 @@ class TestMembership:
     def test_after_entering_anew(self):
         """B-112: only those that are missing are gone."""
         bridges = pool()
-        bridges.only([BRIDGE], 10.0)
-        assert bridges.is_reachable(BRIDGE) and not bridges.overdue(100.0)
-        bridges.only([], 100.0)
-        assert not bridges.is_reachable(BRIDGE) and not candidate(bridges, 100.0).operational
-        assert not bridges.overdue(114.9)
-        assert [e.bridge for e in bridges.overdue(115.0)] == [BRIDGE] and not len(bridges) and not bridges.absent
+        bridges.signs.missing([BRIDGE], 10.0)
+        assert bridges.signs.is_reachable(BRIDGE) and not bridges.signs.overdue(100.0)
+        bridges.signs.missing([], 100.0)
+        assert not bridges.signs.is_reachable(BRIDGE) and not candidate(bridges, 100.0).operational
+        assert not bridges.signs.overdue(114.9)
+        assert bridges.signs.overdue(115.0) == [BRIDGE]
 
     def test_back_after_us(self):
         """B-112, T-38: a bridge that comes back to the brewery a little later has lost nothing."""
         bridges = pool()
-        bridges.only([], 100.0)
+        bridges.signs.missing([], 100.0)
         assert [e.kind for e in bridges.heard(BRIDGE, Stats(**WORDS), ["jvb@auth.meet.example/A"], 103.0)] == ["usable"]
-        assert not bridges.overdue(200.0) and bridges.is_reachable(BRIDGE)
+        assert not bridges.signs.overdue(200.0) and bridges.signs.is_reachable(BRIDGE)
 
     def test_leaks_nothing(self):
         bridges = Bridges()

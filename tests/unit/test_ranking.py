@@ -39,13 +39,13 @@ def something(chance: random.Random, bridges: Bridges, jid: str, now: float) -> 
     elif what == 8:
         bridges.passed(jid, now, proves=chance.random() < 0.5)
     elif what == 9:
-        bridges.doubt(jid, now + 10)
+        bridges.signs.doubt(jid, now + 10)
     elif what == 10:
-        bridges.trust(jid)
+        bridges.signs.trust(jid)
     elif what == 11:
-        bridges.only([other for other in bridges.rows if chance.random() < 0.8], now)
+        bridges.signs.missing([other for other in bridges.rows if chance.random() < 0.8], now)
     elif what == 12:
-        bridges.overdue(now)
+        bridges.signs.overdue(now)
     elif what < 8:
         bridges.placed(jid, now)
     else:

@@ -300,7 +300,7 @@ def test_the_log_line_lists_the_pool():
     assert isinstance(refusal, Refusal) and refusal._replace(at=45.0).bridges == (
         "a: not operational (since 40 s: no answer)")
     nothing = choose([], [], Wish(), Rules())
-    assert isinstance(nothing, Refusal) and nothing.bridges == "no bridge is in the brewery"
+    assert isinstance(nothing, Refusal) and nothing.bridges == "no bridge is known"
     assert describe([bridge("b", 0.5, draining=True)]) == "b: stress 0.50, version v1, draining"
     assert describe([bridge("b")] * (DESCRIBED + 3)).endswith("; and 3 more")
 

@@ -145,6 +145,45 @@ def test_load_is_moved_away_in_time(monkeypatch):
     assert built.moves.next_at == clock[0] + 40
 
 
+@pytest.mark.parametrize("sender, kind, expected", [
+    ("jvb1.meet.example", "set", "result"), ("jvb1.meet.example", "get", "error"),
+    ("jvb1.meet.example/x", "set", "error"), ("anna@meet.example/x", "set", "error"),
+    ("jvbbrewery@internal.auth.meet.example/jvb1", "set", "error"), ("", "set", "error")])
+def test_a_bridge_may_send_its_statistics(world, sender, kind, expected):
+    """K-773: one that is known as a component, and nobody else."""
+    built, client, _, _ = world
+    built.bridges.found("jvb1.meet.example", "discovered", 100.0)
+    built.bridges.heard("jvbbrewery@internal.auth.meet.example/jvb1", Stats(stress_level=0.1), None, 100.0)
+    element = etree.fromstring(
+        "<s xmlns='jabber:client'><iq type='%s' id='s1' from='%s'><stats xmlns='http://jitsi.org/protocol/colibri'>"
+        "<stat name='stress_level' value='0.8'/></stats></iq></s>" % (kind, sender))[0]
+    built._ticker.tick([Arrived(client, element, 10)])
+    assert client.sent[-1].get("id") == "s1" and client.sent[-1].get("type") == expected
+    assert [bridge.stress for bridge in built.bridges] == [0.8 if expected == "result" else 0.0, 0.1]
+
+
+def test_what_is_published_reaches_the_pool(monkeypatch):
+    """B-1002: from the stream to the pool, and only by the stream of our user."""
+    client, component = (Wire(name, jid, True) for name, jid in (
+        ("client", "focus@auth.meet.example/focus"), ("component", "focus.meet.example")))
+    monkeypatch.setattr(service, "connections", lambda *_: {"client": client, "component": component})
+    config = load(["--domain=meet.example", "--pubsub_address=pubsub.meet.example",
+                   "--pubsub_bridge_nodes=jvb1.meet.example:n"], {"JICOFO_SECRET": "a-secret-of-ours"})
+    built = service.Service(config, now=lambda: 100.0)
+    for wire in (client, component):
+        built._ticker.tick([Connected(wire, False, wire.jid, 1)])
+    assert any(el.get("to") == "pubsub.meet.example" for el in client.sent)
+    element = etree.fromstring(
+        "<s xmlns='jabber:client'><message from='pubsub.meet.example'><event "
+        "xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'><item><stats "
+        "xmlns='http://jitsi.org/protocol/colibri'><stat name='stress_level' value='0.8'/></stats></item></items>"
+        "</event></message></s>")[0]
+    built._ticker.tick([Arrived(component, element, 10)])
+    assert len(built.bridges) == 0
+    built._ticker.tick([Arrived(client, element, 10)])
+    assert [(bridge.jid, bridge.stress) for bridge in built.bridges] == [("jvb1.meet.example", 0.8)]
+
+
 class TestRestored:
     """A later process with the same journal (DESIGN, "Coming back, resumed")."""
 

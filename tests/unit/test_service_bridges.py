@@ -87,8 +87,8 @@ def test_what_is_owed_is_expired_in_its_own_version(monkeypatch):
     """K-731: before anything new is asked of the bridge."""
     world = World(monkeypatch)
     left = Leftover("c1", (Channels("anna", (("audio", "aa01"), ("data", "aa03"))),))
-    world.built.bridges.owe(JID, "m1", 99.0)
-    world.built.bridges.owe(JID, "m1", 99.0, left)
+    world.built.bridges.debts.owe(JID, "m1", 99.0)
+    world.built.bridges.debts.owe(JID, "m1", 99.0, left)
     before = len(world.client.sent)
     world.publish()
     new, old = [el for el in world.client.sent[before:] if el.get("to") == JID][:2]
@@ -96,7 +96,7 @@ def test_what_is_owed_is_expired_in_its_own_version(monkeypatch):
     assert (old.get("type"), old[0].get("id")) == ("set", "c1")
     assert [(el.get("id"), el.get("expire")) for el in old[0].iter("{*}channel", "{*}sctpconnection")] == [
         ("aa01", "0"), ("aa03", "0")]
-    assert not world.built.bridges.owed
+    assert not world.built.bridges.debts.rows
 
 
 def test_a_bridge_tells_of_the_streams_it_receives(monkeypatch):
@@ -115,10 +115,10 @@ def test_the_next_process_knows_it(monkeypatch, tmp_path):
     built.bridges.heard(JID, BridgeStats(stress_level=0.5), "jvb@x/1", 90.0)
     built.bridges.dialects.discovered(JID, [FEATURE])
     left = Leftover("c1", (Channels("anna", (("audio", "aa01"),)),))
-    built.bridges.owe(JID, "m1", 99.0, left)
+    built.bridges.debts.owe(JID, "m1", 99.0, left)
     built._ticker.tick([])
     restored.end(built, lock)
     built, _, lock = restored.start(monkeypatch, tmp_path)
     assert built.bridges.dialects.of(JID) == 1 and not built.bridges.dialects.asks(JID, 100.0)
-    assert [row.left for row in built.bridges.back(JID, 100.0)] == [left]
+    assert [row.left for row in built.bridges.debts.back(JID, 100.0)] == [left]
     restored.end(built, lock)

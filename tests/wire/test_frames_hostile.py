@@ -46,6 +46,11 @@ OTHERS = [
     "<item affiliation='none' role='none'><actor nick='a'/><reason>b</reason></item><status code='307'/>"
     "<destroy jid='a'><reason>b</reason></destroy></x></presence>",
     "<message from='a@b' type='groupchat'><subject>a</subject><body>b</body></message>",
+    "<message from='a'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='n'><item id='b.c'><stats "
+    "xmlns='http://jitsi.org/protocol/colibri'><stat name='stress_level' value='0.1'/></stats></item><item id='d'>"
+    "<service-unavailable xmlns='urn:x'/></item></items></event><delay xmlns='urn:xmpp:delay'/></message>",
+    "<iq type='set' id='1' from='a'><stats xmlns='http://jitsi.org/protocol/colibri'><stat name='drain' value='true'/>"
+    "</stats></iq>",
 ]
 
 
