@@ -43,8 +43,6 @@ EXPIRY_WAIT = 2.0
 """Seconds a creation waits for the answer to an expiry (K-132, K-341)."""
 MAX_TOLD = 50
 """Endpoints in one request: a server takes stanzas of some 250 kB, and a simulcast sender's sources have 2 kB."""
-OVERLOADED = 0.8
-"""Stress from which on a bridge isn't given more bridges (B-302)."""
 SEPARATOR = "\n"
 """Between the link and the endpoints that a request is about."""
 
@@ -58,12 +56,6 @@ KINDS = frozenset({CREATE, HAND_OVER, TELL, LEAVE, EXPIRE})
 
 
 # --- what the conference wants --------------------------------------------------------------------------------------
-
-def can_join(turn: Turn, bridge_jid: str) -> bool:
-    """Whether a bridge can be linked with those that the conference has: all need relay ids of their own (B-606)."""
-    return (_relay_id(turn, bridge_jid) is not None
-            and all(session.relay_id or _relay_id(turn, session.bridge) for session in turn.state.bridges.values()))
-
 
 def _relay_id(turn: Turn, bridge_jid: str) -> Optional[str]:
     """The bridge's relay id, unless another bridge of the conference has the same (B-604, T-32)."""
@@ -293,8 +285,10 @@ def _as_link(session: BridgeSession, relay: Relay) -> Link:
 
 def _node(turn: Turn, session: BridgeSession) -> Node:
     bridge = turn.around.bridges.get(session.bridge)
-    stress = turn.around.bridges.stress(bridge, turn.now) if bridge is not None else 0.0
-    return Node(session.bridge, session.visitor, session.region, stress, stress >= OVERLOADED)
+    if bridge is None:
+        return Node(session.bridge, session.visitor, session.region, 0.0, False)
+    return Node(session.bridge, session.visitor, session.region, turn.around.bridges.stress(bridge, turn.now),
+                turn.around.bridges.is_overloaded(bridge, turn.now))
 
 
 # --- what leaves ----------------------------------------------------------------------------------------------------

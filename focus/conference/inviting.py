@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, Collection, List, Optional, Tuple, Union
 
-from focus.bridge import relays, replies
+from focus.bridge import replies
 from focus.bridge import session as bridge_session
 from focus.bridge.rules import Refusal
 from focus.conference import placing, publishing, signalling, updates
@@ -144,8 +144,7 @@ def begin(turn: Turn, participant: Participant, without: Collection[str] = ()) -
     if chosen.jid not in state.bridges:
         turn.log.info("Selected %s bridge %s with stress %.3f for %s", "another" if state.bridges else "initial",
                       chosen.jid, chosen.stress, participant.endpoint)
-    joins = chosen.jid in state.bridges or relays.can_join(turn, chosen.jid)
-    moved = placing.leave_others(turn, choice) if choice.moves_all or not joins else []
+    moved = placing.leave_others(turn, choice) if choice.moves_all else []
     participant.phase = ALLOCATING
     bridge_session.allocate(turn, chosen.jid, participant)
     reinvite(turn, [endpoint for endpoint in moved if endpoint != participant.endpoint])

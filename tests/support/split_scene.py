@@ -26,8 +26,7 @@ class SplitScene(Scene):
         self.place: Dict[str, str] = {}
         """Participant to bridge, if not the one in its id."""
         options.setdefault("min_participants", 1)
-        options.setdefault("selection_strategy", "region-based")
-        super().__init__(bridges=0, octo_enabled="true", **options)
+        super().__init__(bridges=0, octo_enabled="true", selection_strategy="region-based", **options)
         for name in names:
             self.announce(name)
             if known:

@@ -15,7 +15,7 @@ class SplitWorld(World):
 
     nicks = [*NICKS[:4], "v0000001", "v0000002"]
     relays = True
-    options = {"octo_enabled": "true", "visitors_enabled": "true", "selection_strategy": "region-based"}
+    options = {"octo_enabled": "true", "selection_strategy": "region-based", "visitors_enabled": "true"}
 
     def settle(self) -> None:
         super().settle()

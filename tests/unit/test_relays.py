@@ -20,7 +20,7 @@ COLIBRI = "{jitsi:colibri2}"
 @pytest.fixture
 def split():
     """Makes scenes."""
-    return lambda *arguments, **options: SplitScene(*arguments, **options)
+    return SplitScene
 
 
 def steps(scene: SplitScene) -> List[List[str]]:
