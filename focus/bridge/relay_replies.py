@@ -83,7 +83,7 @@ def _update_failed(turn: Turn, session: BridgeSession, relay: Relay, request: Re
     if verdict.step is not Step.REPEAT:
         return _failed(turn, session, relay, verdict)
     turn.log.warning("%s does not answer about its relay to %s: %s", session.bridge, relay.bridge, verdict.step.value)
-    relay.silent_at = turn.now
+    relay.silent_at = relay.silent_at or turn.now  # those that were made before belong to the same silence
     if request.kind == relays.HAND_OVER:
         relay.handed_over = False
     for name in endpoints:

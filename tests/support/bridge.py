@@ -33,6 +33,9 @@ KINDS = (
     "force-mute",
     "expire-endpoint",
     "expire-conference",
+    "create-relay",
+    "update-relay",
+    "expire-relay",
     "health",
 )
 
@@ -88,6 +91,9 @@ def kinds_of(element: Any) -> set:
         for name in ("transport", "sources", "force-mute"):
             if endpoint.find(_NS + name) is not None:
                 kinds.add(name)
+    for relay in element.findall(_NS + "relay"):
+        word = next((word for word in ("create", "expire") if relay.get(word) == "true"), "update")
+        kinds.add(word + "-relay")
     return kinds
 
 
@@ -123,6 +129,7 @@ class Bridge:
         *,
         nickname: str = "jvb1",
         sctp: bool = False,
+        relays: bool = False,
         delay: Union[float, Callable[[Request], float]] = 0.0,
         stats_interval: float = 5.0,
         stats: Optional[Dict[str, str]] = None,
@@ -131,7 +138,7 @@ class Bridge:
         self.brewery = brewery
         self.nickname = nickname
         self.delay = delay
-        self.model = BridgeModel(sctp=sctp, nickname=nickname)
+        self.model = BridgeModel(sctp=sctp, nickname=nickname, relays=relays)
         self.requests: List[Request] = []
         self.health_checks = 0
         self.other_requests: List[Stanza] = []
@@ -145,6 +152,8 @@ class Bridge:
             "shutting_down": "false",
             "healthy": "true",
         }
+        if relays:
+            self.stats["relay_id"] = "relay-" + nickname
         self.stats.update(stats or {})
         self._rules: List[Rule] = []
         self._held: List[Callable[[], None]] = []

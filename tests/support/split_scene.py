@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from focus.conference import messages
-from tests.support.bridge_model import COLIBRI2, BridgeModel
+from tests.support.bridge_model import COLIBRI2, BridgeModel, Conference
 from tests.support.bridge_model import Refusal as Refused
 from tests.support.harness import Scene, Stats, kinds
 
@@ -82,22 +82,24 @@ class SplitScene(Scene):
             assert not model.violations, model.violations
             conference = model.conferences.get("meeting-1")
             assert (conference is not None) == (jid(name) in self.state.bridges)
-        check_links(self.state, {jid(name): model for name, model in self.models.items()})
+        check_links({"relay-" + name: model.conferences["meeting-1"] for name, model in self.models.items()
+                     if model.conferences})
 
 
 def jid(name: str) -> str:
     return "jvbbrewery@internal.auth.meet.example/" + name
 
 
-def check_links(state: Any, models: Dict[str, BridgeModel]) -> None:
-    """When all is quiet: a tree that covers all bridges, sides that fit, and everybody known everywhere once."""
-    conferences = {name: models[name].conferences["meeting-1"] for name in state.bridges}
-    bridge_of = {session.relay_id: name for name, session in state.bridges.items()}
+def check_links(conferences: Dict[str, Conference]) -> None:
+    """When all is quiet: a tree that covers all bridges, sides that fit, and everybody known everywhere once.
+
+    ``conferences``: one call's, by relay id of their bridges.
+    """
     edges = set()
     for name, conference in conferences.items():
-        for relay_id, relay in conference.relays.items():
-            there = conferences[bridge_of[relay_id]].relays[state.bridges[name].relay_id]
-            edges.add((frozenset((name, bridge_of[relay_id])), relay.mesh))
+        for other, relay in conference.relays.items():
+            there = conferences[other].relays[name]
+            edges.add((frozenset((name, other)), relay.mesh))
             assert relay.mesh == there.mesh
             assert relay.unique_port == relay.controlling != there.controlling == there.unique_port
             assert relay.remote_ufrag == there.ufrag and {relay.remote_setup, there.remote_setup} == {
@@ -106,14 +108,14 @@ def check_links(state: Any, models: Dict[str, BridgeModel]) -> None:
             assert {relay.sctp_role, there.sctp_role} in ({None}, {"client", "server"})
             assert relay.opens_web_socket == (relay.controlling and relay.sctp_role is None)
     check_tree(set(conferences), edges)
-    everybody = {endpoint.id: name for name, session in state.bridges.items()
-                 for endpoint in session.endpoints.values() if not endpoint.visitor}
+    home = {endpoint.id: (name, endpoint) for name, conference in conferences.items()
+            for endpoint in conference.endpoints.values() if not endpoint.visitor}
     for name, conference in conferences.items():
         known: List[str] = [e for relay in conference.relays.values() for e in relay.relayed]
-        assert sorted(known) == sorted(e for e, home in everybody.items() if home != name), name
+        assert sorted(known) == sorted(e for e, (at, _) in home.items() if at != name), name
         for relay in conference.relays.values():
-            for endpoint, sources in relay.relayed.items():
-                assert {ssrc for one in sources for ssrc in one.ssrcs} == set(state.sources.get(endpoint).ssrcs())
+            for identifier, sources in relay.relayed.items():
+                assert sources == (home[identifier][1].sources or [])
 
 
 def check_tree(nodes: Any, edges: Any) -> None:

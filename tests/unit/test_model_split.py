@@ -19,11 +19,10 @@ class SplitWorld(World):
 
     def settle(self) -> None:
         super().settle()
-        state = self.scene.state
-        check_links(state, {jid: self.bridges[jid].model for jid in state.bridges})
-        for jid, bridge in self.bridges.items():
-            there = bridge.model.conferences.get("meeting-1")
-            assert (there is not None) == (jid in state.bridges)
+        there = {jid: bridge.model.conferences["meeting-1"] for jid, bridge in self.bridges.items()
+                 if bridge.model.conferences}
+        assert set(there) == set(self.scene.state.bridges)
+        check_links({jid[-4:]: conference for jid, conference in there.items()})
 
 
 class VisitorWorld(SplitWorld):

@@ -14,7 +14,7 @@ from tests.support.split_scene import SplitScene, jid, trace
 @pytest.fixture
 def split():
     """Makes scenes."""
-    return lambda *arguments, **options: SplitScene(*arguments, **options)
+    return SplitScene
 
 
 class TestFailures:
@@ -137,15 +137,20 @@ class TestLaterFailures:
         assert "B: relay A: create p3-a" in scene.traces() and not scene.state.drops
         scene.settle().check_bridges()
 
-    def test_several_unanswered_at_once(self, split):
-        """Requests of the same silence count as one."""
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_several_unanswered_at_once(self, split, answered):
+        """Requests of the same silence count as one; that ends it or not."""
         scene = split().bring_in("p1-a", "p2-b")
         scene.join("p3-a").pass_time(1).join("p4-a")
         lost = scene.take("conference-modify", to=jid("B"))
         assert len(lost) == 2
         scene.pass_time(14).mail(scene.timeout(lost[0])).pass_time(1).mail(scene.timeout(lost[1]))
         assert not scene.state.drops
-        scene.settle().check_bridges()
+        if answered:
+            scene.settle().check_bridges()
+        else:
+            scene.pass_time(14).mail(scene.timeout(scene.take("conference-modify", to=jid("B"))[0]))
+            assert len(scene.state.drops[jid("B")]) == 1
 
     def test_no_answer_to_sources(self, split):
         """B-655: the complete set once more."""
