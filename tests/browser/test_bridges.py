@@ -128,3 +128,33 @@ def test_the_brewerys_component_is_restarted_in_a_call(tmp_path: Path, browser: 
             raise
         finally:
             meeting.close()
+
+
+def test_a_call_on_two_bridges(tmp_path: Path, browser: Browser) -> None:
+    """Browsers on two bridges see and hear each other; so they do after the focus was killed, and after a bridge was.
+
+    R1 to R3, B-715, B-740, DESIGN "Coming back, resumed".
+    """
+    settings = {"JICOFO_OCTO_ENABLED": "true", "JICOFO_SELECTION_STRATEGY": "split"}
+    with Stack(tmp_path / "stack", log_level="FINE", bridges=2, focus_settings=settings) as stack:
+        meeting = Meeting(stack, browser, "two-bridges", query={"height": 360, "picture": "canvas"})
+        try:
+            began = time.monotonic()
+            meeting.join(["Ada", "Bo", "Cleo"])
+            assert len(meeting.check()) == 6
+            print("%.1f s until each saw and heard each across two bridges" % (time.monotonic() - began))
+            assert all("endpoint_created" in log_of(stack, name) for name in stack.bridges)
+            ids = dict(meeting.ids)
+            os.kill(stack.supervisor.pid_of("focus"), signal.SIGKILL)
+            meeting.join(["Dan"])
+            assert len(meeting.check()) == 12
+            os.kill(stack.supervisor.pid_of("bridge2"), signal.SIGKILL)
+            died = time.monotonic()
+            assert len(meeting.check()) == 12
+            print("%.1f s from the death of a bridge until each saw and heard each" % (time.monotonic() - died))
+            assert {name: tab.state()["myId"] for name, tab in meeting.tabs.items() if name in ids} == ids
+        except BaseException:
+            print(meeting.report())
+            raise
+        finally:
+            meeting.close()
