@@ -346,7 +346,7 @@ def _send_creation(turn: Turn, session: BridgeSession, relay: Relay) -> None:
         return
     if relay.sctp is None:
         relay.sctp = other.relays[relay.link].sctp = _may_have_sctp(turn, session, other)
-    told = [endpoint.id for endpoint in _untold(turn, session, relay)[:MAX_TOLD]]
+    told = [endpoint.id for endpoint in _due(turn, session, relay)[:MAX_TOLD]]
     for endpoint in told:
         relay.endpoints[endpoint].asked = True
     relay.phase = CREATING
@@ -365,13 +365,14 @@ def _may_have_sctp(turn: Turn, *sessions: BridgeSession) -> bool:
             and not any(bridge is not None and bridge.sctp is False for bridge in bridges))
 
 
-def _untold(turn: Turn, session: BridgeSession, relay: Relay) -> List[RelayedEndpoint]:
-    """Endpoints that the bridge may be told of now."""
+def _due(turn: Turn, session: BridgeSession, relay: Relay) -> List[RelayedEndpoint]:
+    """Endpoints that the bridge may be told of now: newcomers, and changed sources of those that it knows."""
     found: List[RelayedEndpoint] = []
-    for endpoint in relay.endpoints.values():
+    for endpoint in [one for one in relay.endpoints.values() if one.send_sources or not one.asked]:
         if endpoint.asked:
-            continue
-        if endpoint.id in session.expiring:
+            if endpoint.created:
+                found.append(endpoint)
+        elif endpoint.id in session.expiring:
             turn.sooner("bridges", session.expiring[endpoint.id])
         elif endpoint.id not in session.expired and not is_leaving(session, endpoint.id):
             found.append(endpoint)
@@ -379,9 +380,8 @@ def _untold(turn: Turn, session: BridgeSession, relay: Relay) -> List[RelayedEnd
 
 
 def _send_endpoints(turn: Turn, session: BridgeSession, relay: Relay) -> None:
-    """Newcomers, and changed sources of those that the bridge knows (K-550, K-551)."""
-    due = _untold(turn, session, relay)
-    due += [endpoint for endpoint in relay.endpoints.values() if endpoint.created and endpoint.send_sources]
+    """Tell the bridge of endpoints behind a relay that it has (K-550, K-551)."""
+    due = _due(turn, session, relay)
     for first in range(0, len(due), MAX_TOLD):
         some = due[first:first + MAX_TOLD]
         described = tuple([_described(turn, endpoint.id, create=not endpoint.asked) for endpoint in some])

@@ -13,6 +13,7 @@ from focus.conference.state import Asker, LaneRow
 from focus.conference.turn import Turn
 from tests.support.harness import BRIDGE, Scene, condition, content, kinds, source
 from tests.unit.test_model import World
+from tests.unit.test_model_split import VisitorWorld
 
 
 class Fault(Exception):
@@ -286,12 +287,13 @@ def count_again(scene: Scene) -> None:
         bridge.endpoints = len(session.endpoints) if session is not None else 0
 
 
+@pytest.mark.parametrize("kind", [World, VisitorWorld], ids=["one bridge", "several bridges"])
 @pytest.mark.parametrize("stormy", [False, True], ids=["calm", "stormy"])
 @pytest.mark.parametrize("seed", range(12))
-def test_random_events(seed, stormy, failing):
+def test_random_events(seed, stormy, kind, failing):
     """The rules of the model hold although turns fail and are handled message by message."""
     failing.rng.seed(seed)
-    world = World(seed, stormy)
+    world = kind(seed, stormy)
     for _ in range(150):
         world.step()
         world.check()
