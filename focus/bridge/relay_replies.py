@@ -69,7 +69,6 @@ def _creation_answered(turn: Turn, session: BridgeSession, relay: Relay, request
     _confirmed(relay, endpoints)
     opposite = turn.state.bridges[relay.bridge].relays[relay.link]
     opposite.transport = answer.transport
-    opposite.handed_over = False
     turn.dirty_bridges.add(relay.bridge)
     bridge = turn.around.bridges.get(session.bridge)
     if relay.refused_sctp and bridge is not None and bridge.sctp is None:

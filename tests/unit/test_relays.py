@@ -190,6 +190,19 @@ class TestMoving:
         assert scene.traces() == ["A: create p2-b"]
         scene.settle().check_bridges()
 
+    def test_a_relay_that_holds_the_conference(self, split):
+        """K-352: while nothing else is confirmed there its expiry waits, else the conference would end with it."""
+        scene = split().bring_in("p1-a", "p2-b")
+        scene.join("p3-a")
+        create = scene.take("conference-modify", to=jid("A"))
+        scene.settle()
+        scene.leave("p1-a").settle()
+        scene.leave("p2-b").answer_bridges("B")
+        assert not scene.requests()
+        scene.mail(scene.proper_answer(create[0]))
+        assert scene.traces() == ["A: relay B: expire"]
+        scene.settle().check_bridges()
+
     def test_there_and_back_again(self, split):
         """A bridge that is used anew before the expiry of the old link is answered waits for that."""
         scene = split().bring_in("p1-a", "p2-b")
