@@ -238,9 +238,9 @@ def decimal(low: float, high: float) -> Kind:
 
 
 def class_name(suffix: str, *words: str) -> Kind:
-    """One of some class names of the reference implementation, with or without its package and their common end."""
+    """One of some class names of the reference, with or without their package and common end (single-mesh)."""
     short = choice(*words, aliases=tuple((word[:-len(suffix)], word) for word in words))
-    return short._replace(parse=lambda text: short.parse(text.rpartition(".")[2]))
+    return short._replace(parse=lambda text: short.parse(re.sub("[-_]", "", text.rpartition(".")[2])))
 
 
 # --- durations and sizes ---------------------------------------------------------------------------------------------

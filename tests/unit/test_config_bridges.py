@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from focus.bridge.strategies import STRATEGIES
+from focus.bridge.topology import SINGLE_MESH, VISITOR
 from focus.config import kinds
 from tests.unit.test_config import DOMAIN, loaded, refused
 
@@ -18,6 +19,24 @@ def test_names_of_strategies(text, name):
     """B-525: short, and the reference's with and without a package."""
     assert kinds.STRATEGY.parse(text) == name and name in STRATEGIES
     assert kinds.STRATEGY.parse(kinds.STRATEGY.show(name)) == name
+
+
+@pytest.mark.parametrize("text, name", [
+    ("SingleMeshTopologyStrategy", "SingleMeshTopologyStrategy"), ("single-mesh", "SingleMeshTopologyStrategy"),
+    ("singlemesh", "SingleMeshTopologyStrategy"), ("visitor", "VisitorTopologyStrategy"),
+    ("org.example.bridge.VisitorTopologyStrategy", "VisitorTopologyStrategy"),
+])
+def test_names_of_topologies(text, name):
+    """B-905"""
+    assert loaded("--topology_strategy=" + text).topology_strategy == name
+    assert name in (SINGLE_MESH, VISITOR)
+
+
+def test_data_channels_between_bridges():
+    """B-924: as those of the clients, unless it is said."""
+    assert loaded().octo_sctp_datachannels
+    assert not loaded("--sctp_enabled=false").octo_sctp_datachannels
+    assert loaded("--sctp_enabled=false", "--octo_sctp_datachannels=true").octo_sctp_datachannels
 
 
 @pytest.mark.parametrize("text, groups, shown", [

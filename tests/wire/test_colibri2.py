@@ -15,6 +15,7 @@ from focus.stanzas.colibri2 import (
     EndpointAnswer,
     EndpointRequest,
     InvalidRequest,
+    RelayAnswer,
     RelayRequest,
     parse_conference_modified,
     parse_conference_modify,
@@ -325,6 +326,18 @@ def test_answer():
     assert parse_conference_modified(empty) == ConferenceModified((EndpointAnswer("e"),))
     with pytest.raises(Malformed):
         parse_conference_modified(xml("<conference-modified xmlns='jitsi:colibri2'><endpoint/></conference-modified>"))
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_answer_about_a_relay(role):
+    """K-515, K-531: the channel's role is the bridge's own; a word that isn't one is none."""
+    answer = ConferenceModified(relays=(RelayAnswer("jvb2", Transport((("ufrag", "7k"), ("pwd", "1f"))), 5000,
+                                                    sctp_role=role),))
+    el = xml(write_conference_modified(answer))
+    assert dict(el[0][0][1].attrib) == {"port": "5000", "role": role}
+    assert parse_conference_modified(el) == answer
+    el[0][0][1].set("role", "both")
+    assert parse_conference_modified(el).relays[0].sctp_role is None
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
