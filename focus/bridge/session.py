@@ -231,6 +231,7 @@ def begin_again(turn: Turn, session: BridgeSession) -> None:
     session.expiring = {}
     for row in session.endpoints.values():
         row.asked = False
+    relays.begin_anew(turn, session)
     let_others_ask(turn, session.bridge)
 
 
