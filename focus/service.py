@@ -279,6 +279,8 @@ class Service:
 
     def _heard_answer(self, iq: Any) -> None:
         self.bridges.signs.answered(iq, self._now())
+        if isinstance(iq.payload, DiscoInfo) and iq.from_ in self.bridges.rows:  # perhaps an earlier process has asked
+            self.brewery.discovered(iq.from_, iq.payload.features)
 
     def _on_timers(self) -> None:
         now = self._now()
@@ -346,8 +348,8 @@ class Service:
     def _discover_bridge(self, bridge: str) -> None:
         """Ask a bridge what it speaks, in a way that every bridge knows (K-115, K-830)."""
         def answered(_: str, iq: Any) -> None:
-            info = iq.payload if iq is not None else None
-            self.brewery.discovered(bridge, info.features if isinstance(info, DiscoInfo) else None)
+            if iq is None or not isinstance(iq.payload, DiscoInfo):
+                self.brewery.discovered(bridge, None)
 
         request = self._new_id()
         self.requests.expect(CLIENT, request, bridge, answered)

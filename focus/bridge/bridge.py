@@ -58,9 +58,6 @@ class Bridge(Row):
     """Another process has come under its name: it isn't used before it has answered a health check (B-411)."""
     passed: bool = False
     """It has passed a check since it failed (B-202)."""
-    dialect_asked_at: float = field(default=float("-inf"), metadata={"journal": False})
-    dialect_awaited: bool = field(default=False, metadata={"journal": False})
-    """It has been asked, and conferences wait for its answer."""
     endpoints: int = field(default=0, metadata={"journal": False})
     """Of our conferences; counted again from them after a restart."""
     conferences: int = field(default=0, metadata={"journal": False})
@@ -86,6 +83,9 @@ class Bridge(Row):
     """How often it became not operational."""
     checkable: Optional[bool] = None
     """Whether it announces that it answers health checks (K-114); None: nobody has asked it, as in the brewery."""
+    dialect_asked_at: float = float("-inf")
+    dialect_awaited: bool = False
+    """It has been asked, and conferences wait for its answer."""
     silent: bool = False
     """It has stopped publishing: its next statistics end that."""
 

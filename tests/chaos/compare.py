@@ -44,6 +44,19 @@ def differences(expected: Transcripts, seen: Transcripts, so_far: bool = False) 
     return found
 
 
+def apart(transcripts: Transcripts) -> Transcripts:
+    """With several bridges: what each was told of relays apart from the rest, as which comes first is a matter of pace.
+
+    A client's accept and a bridge's answer about a relay come from two sides.
+    """
+    found: Transcripts = {}
+    for receiver, stanzas in transcripts.items():
+        for stanza in stanzas:
+            of_relay = stanza.find(".//{jitsi:colibri2}relay") is not None
+            found.setdefault(receiver + " (relays)" if of_relay else receiver, []).append(stanza)
+    return found
+
+
 def lines(transcript: Iterable[Any]) -> List[str]:
     """A transcript in comparable form: a line for each stanza, and for each sum of neighbouring updates."""
     names = _Names()

@@ -32,16 +32,17 @@ class FocusUnderTest:
     """Starts the focus, again and again with the same journal.
 
     folder: where journal and log are. port: where the server listens. nurseries: what starts the processes, in turn;
-    without any each is started as an operator would.
+    without any each is started as an operator would. options: more of them.
     """
 
-    def __init__(self, folder: Path, port: int, nurseries: Sequence[Nursery] = ()) -> None:
+    def __init__(self, folder: Path, port: int, nurseries: Sequence[Nursery] = (),
+                 options: Sequence[str] = ()) -> None:
         self.journal_file = folder / "journal"
         self.commits_file = folder / "commits"
         self.log_file = folder / "focus.log"
         self.starts = 0
         self._options = ["--host=127.0.0.1", "--domain=meet.example", "--user_name=focus", "--client_port=%d" % port,
-                         "--journal_file=%s" % self.journal_file]
+                         "--journal_file=%s" % self.journal_file, *options]
         self._nurseries = nurseries
         self._process: Union[subprocess.Popen[bytes], Child, None] = None
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tests.chaos.nursery import Nursery
 from tests.chaos.process import IDLE, KILLED, Doom, FocusUnderTest
@@ -29,6 +29,18 @@ STEP = 15.0
 LOOK = 0.02
 """Seconds between two looks whether the process lives."""
 ALICE, BOB, CAROL, DAVE = "aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd"
+
+
+class Setting(NamedTuple):
+    """What a call is held on."""
+
+    bridges: int = 1
+    options: Tuple[str, ...] = ("--health_checks_enabled=false",)
+    """Of the focus. Nothing is asked by the clock alone: two runs would differ."""
+
+
+ONE_BRIDGE = Setting()
+TWO_BRIDGES = Setting(2, (*ONE_BRIDGE.options, "--octo_enabled=true", "--selection_strategy=split"))
 
 
 class Outcome(NamedTuple):
@@ -63,7 +75,8 @@ class Call:
     nurseries: what starts the processes, in turn; without any each is started as an operator would.
     """
 
-    def __init__(self, folder: Path, dooms: Sequence[Doom] = (), nurseries: Sequence[Nursery] = ()) -> None:
+    def __init__(self, folder: Path, dooms: Sequence[Doom] = (), nurseries: Sequence[Nursery] = (),
+                 setting: Setting = ONE_BRIDGE) -> None:
         self.loop = Loop()
         self.world = World()
         self.server = SmacksServer(self.loop, self.world)
@@ -71,7 +84,7 @@ class Call:
         self.room = "standup@" + self.world.muc
         self.record = Record(self.focus_jid, self._name_of)
         self.world.on_heard = self.record.heard
-        self.focus = FocusUnderTest(folder, self.server.port, nurseries)
+        self.focus = FocusUnderTest(folder, self.server.port, nurseries, setting.options)
         self._dooms = list(dooms)
         self._doom: Optional[Doom] = None
         self.over = False
@@ -80,10 +93,13 @@ class Call:
         self.outages: List[float] = []
         self.complaints: List[str] = []
         self.clients: Dict[str, Client] = {}
-        self.bridge = Bridge(self.loop, Seat(self.world, "jvb@%s/b" % self.world.user_domain), self.world.brewery,
-                             nickname="jvb1", stats_interval=3600.0)
+        self.bridges = [self._bridge("jvb%d" % number, setting.bridges > 1) for number in range(1, setting.bridges + 1)]
         self.server.on_cut = self._ended
         self.loop.call_every(LOOK, self._look)
+
+    def _bridge(self, name: str, relays: bool) -> Bridge:
+        seat = Seat(self.world, "%s@%s/b" % (name, self.world.user_domain))
+        return Bridge(self.loop, seat, self.world.brewery, nickname=name, stats_interval=3600.0, relays=relays)
 
     def __enter__(self) -> Call:
         return self
@@ -103,7 +119,7 @@ class Call:
         local, at, host = bare.partition("@")
         if host == self.world.domain:
             return local
-        return "jvb1" if local == "jvb" else bare or self.world.user_domain
+        return local if local.startswith("jvb") else bare or self.world.user_domain
 
     # The kill
 
@@ -162,7 +178,7 @@ class Call:
         session = self.server.sessions[-1] if self.server.sessions else None
         counts = "no session" if session is None else "acknowledged %d of %d" % (session.acknowledged, session.sent)
         open_requests = ", ".join(map(str, self.record.unanswered()))
-        return "%s; unanswered: %s; held: %d\n%s" % (counts, open_requests or "none", self.bridge.held, "\n".join(
+        return "%s; unanswered: %s; held: %d\n%s" % (counts, open_requests or "none", self.held, "\n".join(
             client.summary() for client in self.clients.values()))
 
     # Peers
@@ -183,8 +199,13 @@ class Call:
             other.endpoint: other.sources.stripped() for other in clients if other is not one} for one in clients)
 
     def expired(self, client: Client) -> bool:
-        """Whether the bridge has no endpoint of a participant any more."""
-        return self.bridge.endpoint(client.endpoint) is None
+        """Whether no bridge has an endpoint of a participant any more."""
+        return all(bridge.endpoint(client.endpoint) is None for bridge in self.bridges)
+
+    @property
+    def held(self) -> int:
+        """Requests whose answers are held back."""
+        return sum(bridge.held for bridge in self.bridges)
 
     def owner(self, client: Client) -> bool:
         """Whether a participant owns the room."""
@@ -207,8 +228,9 @@ class Call:
         found += self.record.complaints()
         for client in self.clients.values():
             found += ["%s: %s" % (client.endpoint, violation) for violation in client.violations]
-        found += ["bridge: %s" % violation for violation in self.bridge.violations]
-        found += ["left on the bridge: %s" % leak for leak in self.bridge.leaks()]
+        for bridge in self.bridges:
+            found += ["%s: %s" % (bridge.nickname, violation) for violation in bridge.violations]
+            found += ["left on %s: %s" % (bridge.nickname, leak) for leak in bridge.leaks()]
         found += ["a session has ended: %s" % session.ended for session in self.server.sessions[:-1] if session.h]
         log = self.focus.log()
         found += ["the log has a traceback"] * ("Traceback" in log)
@@ -216,10 +238,10 @@ class Call:
                        time.monotonic() - began, log)
 
 
-def play(folder: Path, *dooms: Doom, nurseries: Sequence[Nursery] = ()) -> Outcome:
+def play(folder: Path, *dooms: Doom, nurseries: Sequence[Nursery] = (), setting: Setting = ONE_BRIDGE) -> Outcome:
     """One run of the scripted call, in which the focus is killed at these points, one after the other."""
     began = time.monotonic()
-    with Call(folder, dooms, nurseries) as call:
+    with Call(folder, dooms, nurseries, setting) as call:
         try:
             _begin(call)
             _talk(call)
@@ -233,17 +255,19 @@ def _begin(call: Call) -> None:
     """Alice comes, then Bob and Carol at once; the bridge is slow with Carol's endpoint."""
     call.start()
     call.settle("in the brewery", lambda: call.said(call.world.brewery) >= 3)
-    call.bridge.publish(stress_level="0.02")
+    for bridge in call.bridges:
+        bridge.publish(stress_level="0.02")
     call.settle("statistics handled", lambda: True)
     alice, bob, carol = (call.client(endpoint) for endpoint in (ALICE, BOB, CAROL))
     call.enter(alice)
     call.settle("Alice moderates", lambda: call.owner(alice))
-    call.bridge.script("create-endpoint", "hold", endpoint_id=CAROL)
+    for bridge in call.bridges:
+        bridge.script("create-endpoint", "hold", endpoint_id=CAROL)
     with call.world.together():
         call.enter(bob)
         call.enter(carol)
     call.settle("Alice and Bob talk, Carol's endpoint is being made",
-                lambda: call.bridge.held == 1 and call.active(alice, bob), open_requests=1)
+                lambda: call.held == 1 and call.active(alice, bob), open_requests=1)
 
 
 def _talk(call: Call) -> None:
@@ -255,7 +279,8 @@ def _talk(call: Call) -> None:
     call.settle("Bob's screen", lambda: call.active(alice, bob), open_requests=1)
     alice.remove_sources(alice.sources.only(video=False), STEP)
     call.settle("Alice has no microphone", lambda: call.active(alice, bob), open_requests=1)
-    call.bridge.release()
+    for bridge in call.bridges:
+        bridge.release()
     call.settle("Carol talks, too", lambda: call.active(alice, bob, carol))
     bob.publish(a0=True)
     call.settle("Bob is muted", lambda: True)
@@ -271,7 +296,7 @@ def _end(call: Call) -> None:
     """Bob leaves, Dave comes late, and at last all are gone."""
     alice, bob, carol = (call.clients[endpoint] for endpoint in (ALICE, BOB, CAROL))
     bob.leave()
-    call.settle("Bob is gone", lambda: call.bridge.endpoint(BOB) is None and call.active(alice, carol))
+    call.settle("Bob is gone", lambda: call.expired(bob) and call.active(alice, carol))
     dave = call.client(DAVE)
     call.enter(dave)
     call.settle("Dave talks, too", lambda: call.active(alice, carol, dave))

@@ -16,10 +16,11 @@ from typing import List, NamedTuple, Sequence
 
 import pytest
 
-from tests.chaos.compare import differences
+from tests.chaos.compare import apart, differences
 from tests.chaos.nursery import Nursery
 from tests.chaos.process import Doom
-from tests.chaos.script import Outcome, Stuck, play
+from tests.chaos.record import Transcripts
+from tests.chaos.script import ONE_BRIDGE, TWO_BRIDGES, Outcome, Setting, Stuck, play
 
 SHARES = 10
 """A run of the tests takes one point of so many."""
@@ -56,13 +57,16 @@ class Tally:
     nurseries: what starts the processes; without any each is started as an operator would.
     """
 
-    def __init__(self, unkilled: Outcome, folder: Path, nurseries: Sequence[Nursery] = ()) -> None:
+    def __init__(self, unkilled: Outcome, folder: Path, nurseries: Sequence[Nursery] = (),
+                 setting: Setting = ONE_BRIDGE) -> None:
         self.failures: List[Failure] = []
         self.outages: List[float] = []
         self.kills = 0
         self._unkilled = unkilled
         self._folder = folder
         self._nurseries = nurseries
+        self._setting = setting
+        self._expected = self._seen(unkilled.transcripts)
         self._began = time.monotonic()
 
     def run(self, *dooms: Doom) -> None:
@@ -71,18 +75,21 @@ class Tally:
         folder = self._folder / "-".join("%d%s" % doom for doom in dooms)
         folder.mkdir()
         try:
-            outcome = play(folder, *dooms, nurseries=self._nurseries)
+            outcome = play(folder, *dooms, nurseries=self._nurseries, setting=self._setting)
         except Stuck as stuck:
-            found = differences(self._unkilled.transcripts, stuck.transcripts, so_far=True)
+            found = differences(self._expected, self._seen(stuck.transcripts), so_far=True)
             self.failures.append(Failure(where, stuck.complaints + found + [str(stuck)], stuck.log))
             return
         self.kills += outcome.kills
         self.outages += outcome.outages
-        found = outcome.complaints + differences(self._unkilled.transcripts, outcome.transcripts)
+        found = outcome.complaints + differences(self._expected, self._seen(outcome.transcripts))
         if not outcome.kills and dooms[0].commit < len(self._unkilled.commits) - LATE:
             found.append("the process has not come to its point")
         if found:
             self.failures.append(Failure(where, found, outcome.log))
+
+    def _seen(self, transcripts: Transcripts) -> Transcripts:
+        return apart(transcripts) if self._setting.bridges > 1 else transcripts
 
     def __str__(self) -> str:
         outages = self.outages or [0.0]
@@ -104,6 +111,22 @@ def test_every_point(unkilled, nurseries, tmp_path, capsys, share):
         tally.run(doom)
     with capsys.disabled():
         print("\n%d commits, %d points, every %dth from number %d on (CHAOS_SEED=%d): %s" % (
+            len(unkilled.commits), len(points(unkilled.commits)), SHARES, share, SEED, tally))
+    tally.check(len(chosen))
+
+
+@pytest.mark.parametrize("share", range(SHARES) if ALL else [random.Random(SEED).randrange(SHARES)])
+def test_every_point_with_two_bridges(nurseries, tmp_path, capsys, share):
+    """The same call on two bridges that are linked (DESIGN, "Coming back, resumed")."""
+    (tmp_path / "unkilled").mkdir()
+    unkilled = play(tmp_path / "unkilled", nurseries=nurseries, setting=TWO_BRIDGES)
+    assert not unkilled.complaints, unkilled.complaints
+    chosen = points(unkilled.commits)[share::SHARES]
+    tally = Tally(unkilled, tmp_path, nurseries, TWO_BRIDGES)
+    for doom in chosen:
+        tally.run(doom)
+    with capsys.disabled():
+        print("\non two bridges: %d commits, %d points, every %dth from number %d on (CHAOS_SEED=%d): %s" % (
             len(unkilled.commits), len(points(unkilled.commits)), SHARES, share, SEED, tally))
     tally.check(len(chosen))
 

@@ -25,7 +25,7 @@ STORED: Dict[str, Tuple[str, ...]] = {
         "version", "release", "region", "relay_id", "healthy", "stamp", "real_jid", "sctp", "sctp_asked_at",
         "failed_at", "failed_why", "unproven",  # in its place stood "silent": not used before it is heard, too
         "passed", "failing_ice_until", "dialect", "dialect_from", "origin", "reported", "failures", "checkable",
-        "silent"),
+        "dialect_asked_at", "dialect_awaited", "silent"),
     "focus.bridge.pins.Pin": ("room", "version", "until"),
     "focus.bridge.debts.Owed": ("bridge", "meeting_id", "since"),
     "focus.bridge.reports.Report": ("node", "at"),

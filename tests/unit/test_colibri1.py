@@ -268,11 +268,12 @@ class TestDialects:
         assert bridges.dialects.of(JID) == COLIBRI2 and not bridges.dialects.refused(JID, COLIBRI2)
 
     def test_it_is_in_the_journal(self):
-        """How it came to be known too, but not that it is being asked: the next process asks again."""
+        """How it came to be known too, and that it is being asked: its answer counts for the next process."""
         bridges = pool()
         assert bridges.dialects.asks(JID, 1.0)
         row = CODEC.decode(type(bridges.get(JID)), CODEC.encode(bridges.get(JID)))
-        assert Dialects({JID: row}).asks(JID, 2.0)
+        assert Dialects({JID: row}).awaited_until(JID, 2.0) == 3.0
+        assert not Dialects({JID: row}).asks(JID, 2.0) and Dialects({JID: row}).asks(JID, 11.0)
         bridges.dialects.discovered(JID, [FEATURE])
         row = CODEC.decode(type(bridges.get(JID)), CODEC.encode(bridges.get(JID)))
         assert Dialects({JID: row}).of(JID) == COLIBRI1 and not Dialects({JID: row}).asks(JID, 2.0)

@@ -122,3 +122,20 @@ def test_the_next_process_knows_it(monkeypatch, tmp_path):
     assert built.bridges.dialects.of(JID) == 1 and not built.bridges.dialects.asks(JID, 100.0)
     assert [row.left for row in built.bridges.debts.back(JID, 100.0)] == [left]
     restored.end(built, lock)
+
+
+def test_an_answer_to_an_earlier_process(monkeypatch, tmp_path):
+    """K-830, DESIGN "Coming back, resumed": it is among what the server has kept, and conferences wait for it."""
+    restored = test_service.TestRestored()
+    built, _, lock = restored.start(monkeypatch, tmp_path)
+    built.bridges.heard(JID, BridgeStats(stress_level=0.5), None, 90.0)
+    assert built.bridges.dialects.asks(JID, 99.0)
+    built._ticker.tick([])
+    restored.end(built, lock)
+    built, client, lock = restored.start(monkeypatch, tmp_path)
+    assert built.bridges.dialects.awaited_until(JID, 99.0) == 101.0
+    element = etree.fromstring("<s xmlns='jabber:client'><iq type='result' id='of-another' from='%s'>%s</iq></s>" % (
+        JID, features(FEATURE)))[0]
+    built._ticker.tick([Arrived(client, element, 10)])
+    assert built.bridges.dialects.awaited_until(JID, 99.0) is None and built.bridges.dialects.of(JID) == 1
+    restored.end(built, lock)
