@@ -11,6 +11,8 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 JINGLE = "urn:xmpp:jingle:1"
 FOCUS = "http://jitsi.org/protocol/focus"
 COLIBRI2 = "jitsi:colibri2"
+COLIBRI = "http://jitsi.org/protocol/colibri"
+PUBSUB = "http://jabber.org/protocol/pubsub"
 RTP = "urn:xmpp:jingle:apps:rtp:1"
 SSMA = "urn:xmpp:jingle:apps:rtp:ssma:0"
 ICE = "urn:xmpp:jingle:transports:ice-udp:1"
@@ -22,6 +24,7 @@ ACTIONS = ("session-accept", "session-initiate", "session-info", "session-termin
 CONDITIONS = ("bad-request", "conflict", "feature-not-implemented", "forbidden", "gone", "internal-server-error",
               "item-not-found", "not-acceptable", "service-unavailable", "remote-server-timeout", "policy-violation",
               "no-such-condition")
+STATISTICS = ("stress_level", "drain", "version", "relay_id", "region", "healthy", "colibri2", "shutting_down", "x")
 REASONS = ("conference_not_found", "conference_already_exists", "unknown_endpoint", "graceful_shutdown", "nonsense", "")
 NUMBERS = ("0", "1", "-1", "4294967295", "4294967296", "-2147483648", "1e9", "0x10", "９", " 7 ", "", "NaN", "9" * 400,
            "+5", "1.5", "١٢")
@@ -196,8 +199,38 @@ class Grammar:
             "<transport>%s</transport>" % self._transport(), "<sctp%s/>" % self._attributes(port="5000"),
             "<sources><media-source%s/></sources>" % self._attributes(type="audio", id="jvb-a0")))
             for _ in range(self.random.randrange(3)))
+        relay = "<relay%s><transport>%s<sctp%s/></transport></relay>" % (
+            self._attributes(id=self._word()), self._transport(), self._attributes(role="client", port="5000"))
         return "<conference-modified xmlns='%s'%s>%s</conference-modified>" % (
-            COLIBRI2, self._attributes(meeting_id=self._word()), endpoints)
+            COLIBRI2, self._attributes(meeting_id=self._word()), self._some(endpoints, relay))
+
+    def old_bridge(self) -> str:
+        """What bridges of before autumn 2022 say: answers and requests with channels, statistics sent by themselves."""
+        if self._one_in(4):
+            return self._envelope("iq", self._pick(("set", "get")), self._statistics())
+        contents = "".join("<content%s>%s</content>" % (self._attributes(name=self._pick(("audio", "video", "data"))),
+                                                        self._channels()) for _ in range(self.random.randrange(4)))
+        bundle = "<channel-bundle%s>%s</channel-bundle>" % (self._attributes(id=self._word()), self._transport())
+        return self._envelope("iq", self._pick(("result", "set")), "<conference xmlns='%s'%s>%s</conference>" % (
+            COLIBRI, self._attributes(id=self._word()), self._some(contents, bundle)))
+
+    def _channels(self) -> str:
+        inside = self._some(self._source(), "<ssrc>%s</ssrc>" % escape(self._word()), self._transport())
+        return "".join("<%s%s>%s</%s>" % (tag, self._attributes(id=self._word(), endpoint=self._word(), expire="60",
+                                                                port="5000", direction=self._word()), inside, tag)
+                       for tag in ("channel", "sctpconnection")[:self.random.randrange(3)])
+
+    def _statistics(self) -> str:
+        stats = "".join("<stat%s/>" % self._attributes(name=self._pick(STATISTICS), value=self._word())
+                        for _ in range(self.random.randrange(6)))
+        return "<stats xmlns='%s'>%s</stats>" % (COLIBRI, stats)
+
+    def published(self) -> str:
+        """An event of publish-subscribe."""
+        item = "<item%s>%s</item>" % (self._attributes(id=self._word()), self._some(self._statistics()))
+        items = "<items%s>%s</items>" % (self._attributes(node=self._word()), item * self.random.randrange(3))
+        return self._envelope("message", self._pick(("", "headline", "error")), "<event xmlns='%s#event'>%s</event>" % (
+            PUBSUB, self._some(items, "<retract%s/>" % self._attributes(id=self._word()))))
 
     def _disco(self) -> str:
         features = "".join("<feature%s/>" % self._attributes(var=self._word()) for _ in range(self.random.randrange(9)))
@@ -255,7 +288,7 @@ class Grammar:
 
 _KINDS: Tuple[Callable[[Grammar], str], ...] = (
     Grammar.jingle, Grammar.jingle, Grammar.jingle, Grammar.jingle, Grammar.answer, Grammar.answer, Grammar.presence,
-    Grammar.presence, Grammar.message, Grammar.conference, Grammar.other)
+    Grammar.presence, Grammar.message, Grammar.conference, Grammar.other, Grammar.old_bridge, Grammar.published)
 
 
 def mutated(random: Random, data: bytes) -> bytes:
