@@ -150,6 +150,8 @@ class Service:
         self._began_at = time.monotonic()
         self._prove_at: Optional[float] = None
         self._sessions: Dict[str, int] = {}
+        self._room_answers: Optional[bool] = None
+        """Whether the brewery lets our pings of ourselves through; None: not tried."""
 
     # --- the journal -----------------------------------------------------------------------------------------
 
@@ -316,13 +318,15 @@ class Service:
     def _ask_place(self, answered: Callable[[Place], None]) -> None:
         """Ping ourselves over the brewery: whether we are in it, and whether our server isn't behind (XEP-0410).
 
-        While we aren't, the server itself is asked, for the bridges elsewhere.
+        While we aren't, the server itself is asked, for the bridges elsewhere; so it is if the room has never answered.
         """
-        inside = self.brewery.inside
+        inside = self.brewery.inside and self._room_answers is not False
         to = "%s/%s" % (self.brewery.room, NICK) if inside else self._config.login_domain
         request, sent = self._new_id(), self._now()
 
         def deliver(_: str, iq: Optional[Any]) -> None:
+            if inside:
+                self._room_answers = bool(self._room_answers) or iq is not None
             if iq is None or self._now() - sent > QUICK:
                 answered(Place.SLOW)
             else:

@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from focus import service
+from focus.bridge.checking import Place
 from focus.bridge.dialect import FEATURE
 from focus.config import load
 from focus.stanzas.bridge_stats import BridgeStats
@@ -139,3 +140,27 @@ def test_an_answer_to_an_earlier_process(monkeypatch, tmp_path):
     built._ticker.tick([Arrived(client, element, 10)])
     assert built.bridges.dialects.awaited_until(JID, 99.0) is None and built.bridges.dialects.of(JID) == 1
     restored.end(built, lock)
+
+
+@pytest.mark.parametrize("answers, expected", [
+    ([None, "result"], [(BREWERY + "/focus", Place.SLOW), ("auth.meet.example", Place.INSIDE)]),
+    (["result", None, "result"], [(BREWERY + "/focus", Place.INSIDE), (BREWERY + "/focus", Place.SLOW),
+                                  (BREWERY + "/focus", Place.INSIDE)]),
+    (["error", "error"], [(BREWERY + "/focus", Place.OUTSIDE)] * 2)],
+    ids=["it never answers: the server is asked", "it was slow once", "we aren't in it"])
+def test_asking_for_our_place(monkeypatch, answers, expected):
+    """XEP-0410, B-410: a room that lets no ping of ourselves through must not keep a dead bridge alive."""
+    world = World(monkeypatch)
+    world.built.brewery._standing.inside = True
+    found: List[Any] = []
+    for answer in answers:
+        world.built._ask_place(lambda place: found.append((world.client.sent[-1].get("to"), place)))
+        world.built._ticker.tick([])
+        request = world.client.sent[-1]
+        if answer is None:
+            world.built.requests._pending.pop(request.get("id")).deliver(request.get("id"), None)
+        else:
+            error = ("<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+                     if answer == "error" else "")
+            world.answer(request, error, answer)
+    assert found == expected
