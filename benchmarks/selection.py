@@ -23,8 +23,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from benchmarks.common import Invalid, machine, report, with_unit  # noqa: E402
-from focus.bridge.pool import Bridges  # noqa: E402
-from focus.bridge.rules import (  # noqa: E402
+from focus.bridge.choice.rules import (  # noqa: E402
     INTRA_REGION,
     REGION_BASED,
     SINGLE,
@@ -35,6 +34,7 @@ from focus.bridge.rules import (  # noqa: E402
     Rules,
     Wish,
 )
+from focus.bridge.pool import Bridges  # noqa: E402
 from focus.stanzas.bridge_stats import BridgeStats  # noqa: E402
 
 REGIONS = ["region-%d" % number for number in range(10)]

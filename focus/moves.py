@@ -7,10 +7,10 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, List, NamedTuple, Optional
 
-from focus.bridge.moving import Hosted, pick, pick_whole, share
+from focus.bridge.choice.moving import Hosted, pick, pick_whole, share
+from focus.bridge.choice.redistribution import Redistribution, Redistributor
+from focus.bridge.choice.rules import SINGLE
 from focus.bridge.pool import Bridges
-from focus.bridge.redistribution import Redistribution, Redistributor
-from focus.bridge.rules import SINGLE
 from focus.conference import messages
 from focus.registry import Conferences
 from focus.values.addresses import bare

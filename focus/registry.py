@@ -11,7 +11,7 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from focus.bridge.bridge import PoolEvent
-from focus.bridge.pins import Pins
+from focus.bridge.choice.pins import Pins
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
 from focus.conference.inviting import is_invitable

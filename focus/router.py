@@ -10,8 +10,8 @@ import time
 from typing import Any, Callable, Dict, NamedTuple, Union
 
 from focus import __version__
-from focus.bridge.brewery import Brewery
-from focus.bridge.reports import Reports
+from focus.bridge.finding.brewery import Brewery
+from focus.bridge.finding.reports import Reports
 from focus.conference import messages
 from focus.conference.session import UNKNOWN_SESSION
 from focus.connections import CLIENT, COMPONENT

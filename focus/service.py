@@ -11,14 +11,14 @@ import gevent
 from gevent.event import Event
 
 from focus import __version__, log
-from focus.bridge.brewery import Brewery
 from focus.bridge.checking import Checker, Place, health_rules
+from focus.bridge.choice.redistribution import redistribution_of
 from focus.bridge.colibri1 import expiry
-from focus.bridge.components import Components
 from focus.bridge.debts import Owed
+from focus.bridge.finding.brewery import Brewery
+from focus.bridge.finding.components import Components
+from focus.bridge.finding.reports import Reports
 from focus.bridge.pool import Bridges
-from focus.bridge.redistribution import redistribution_of
-from focus.bridge.reports import Reports
 from focus.caution import Caution
 from focus.clock import Clock
 from focus.conference.state import NICK, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
-from focus.bridge.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, Window
+from focus.bridge.choice.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, Window
 from focus.journal.rows import Row
 from focus.values.addresses import bridge_name
 

@@ -8,14 +8,14 @@ import logging
 from typing import Any, Collection, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from focus.bridge.bridge import ASKED, BREWERY, WEIGHT, Bridge, PoolEvent
+from focus.bridge.choice.ranking import Ranking
+from focus.bridge.choice.rules import Candidate, Choice, InUse, Refusal, Rules, Wish, rules_of
+from focus.bridge.choice.selection import choose, is_rate_limited
+from focus.bridge.choice.stress import IceDetection, corrected
 from focus.bridge.counters import Counters
 from focus.bridge.debts import Debts
 from focus.bridge.dialect import Dialects
-from focus.bridge.ranking import Ranking
-from focus.bridge.rules import Candidate, Choice, InUse, Refusal, Rules, Wish, rules_of
-from focus.bridge.selection import choose, is_rate_limited
 from focus.bridge.signs import Signs, doubt_after
-from focus.bridge.stress import IceDetection, corrected
 from focus.journal.rows import Rows
 
 LOG = logging.getLogger(__name__)

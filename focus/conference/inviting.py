@@ -11,7 +11,7 @@ from typing import Any, Collection, List, Optional, Tuple, Union
 
 from focus.bridge import replies
 from focus.bridge import session as bridge_session
-from focus.bridge.rules import Refusal
+from focus.bridge.choice.rules import Refusal
 from focus.conference import placing, publishing, signalling, updates
 from focus.conference.budgets import within
 from focus.conference.offer import ASSUMED_FEATURES, Features, media_for

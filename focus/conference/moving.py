@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from focus.bridge import session as bridge_session
-from focus.bridge.rules import Refusal
+from focus.bridge.choice.rules import Refusal
 from focus.conference import inviting, messages, placing
 from focus.conference.turn import Turn
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from typing import Collection, List, Union
 
-from focus.bridge import asked_for
 from focus.bridge import session as bridge_session
-from focus.bridge.rules import Choice, InUse, Refusal, Wish
+from focus.bridge.choice import asked_for
+from focus.bridge.choice.rules import Choice, InUse, Refusal, Wish
 from focus.conference.state import BridgeSession, Participant
 from focus.conference.turn import Turn
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from focus.bridge.stress import RAMPUP_BUCKET, Window
+from focus.bridge.choice.stress import RAMPUP_BUCKET, Window
 from focus.conference.budgets import Bucket, Invitations
 from focus.conference.offer import Features
 from focus.conference.signalling import SourceLog

@@ -10,13 +10,13 @@ from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from lxml import etree
 
-from focus.bridge.brewery import Brewery
 from focus.bridge.bridge import PoolEvent
-from focus.bridge.components import Components
 from focus.bridge.debts import Owed
+from focus.bridge.finding.brewery import Brewery
+from focus.bridge.finding.components import Components
+from focus.bridge.finding.reports import Reports
 from focus.bridge.health import Health, Rules
 from focus.bridge.pool import Bridges
-from focus.bridge.reports import Reports
 from focus.config import load
 from focus.journal.codec import CODEC
 from focus.journal.rows import Change, Ledger

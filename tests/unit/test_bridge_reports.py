@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from focus.bridge.reports import MAX_REFUSED, MAX_UNVERIFIED
+from focus.bridge.finding.reports import MAX_REFUSED, MAX_UNVERIFIED
 from focus.stanzas.pubsub import MAX_ITEMS as MAX_PUBLISHED
 from focus.stanzas.pubsub import PublishedItem, PubSubEvent, parse_event, write_event
 from tests.support.component_bridge import FEATURES

@@ -19,16 +19,16 @@ from focus.journal.rows import Row, Unreadable
 from focus.values.sources import Source, SourceSet, SsrcGroup
 
 STORED: Dict[str, Tuple[str, ...]] = {
-    "focus.bridge.brewery.Standing": ("inside", "entering", "attempts", "present", "retry_at"),
+    "focus.bridge.finding.brewery.Standing": ("inside", "entering", "attempts", "present", "retry_at"),
     "focus.bridge.bridge.Bridge": (
         "jid", "added_at", "seen_at", "average_stress", "stress", "graceful_shutdown", "shutting_down", "draining",
         "version", "release", "region", "relay_id", "healthy", "stamp", "real_jid", "sctp", "sctp_asked_at",
         "failed_at", "failed_why", "unproven",  # in its place stood "silent": not used before it is heard, too
         "passed", "failing_ice_until", "dialect", "dialect_from", "origin", "reported", "failures", "checkable",
         "dialect_asked_at", "dialect_awaited", "silent"),
-    "focus.bridge.pins.Pin": ("room", "version", "until"),
+    "focus.bridge.choice.pins.Pin": ("room", "version", "until"),
     "focus.bridge.debts.Owed": ("bridge", "meeting_id", "since"),
-    "focus.bridge.reports.Report": ("node", "at"),
+    "focus.bridge.finding.reports.Report": ("node", "at"),
     "focus.conference.signalling.SourceLog": ("version",),
     "focus.conference.state.Asker": ("connection", "id", "to", "from_", "since"),
     "focus.conference.state.BridgeSession": (

@@ -5,7 +5,7 @@ from typing import Any, List
 
 import pytest
 
-from focus.bridge.brewery import Brewery
+from focus.bridge.finding.brewery import Brewery
 from focus.bridge.pool import Bridges
 from focus.conference import messages
 from focus.features import FeatureFinder

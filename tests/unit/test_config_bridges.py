@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from focus.bridge.strategies import STRATEGIES
+from focus.bridge.choice.strategies import STRATEGIES
 from focus.bridge.topology import SINGLE_MESH, VISITOR
 from focus.config import kinds
 from tests.unit.test_config import DOMAIN, loaded, refused

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from focus.bridge import rules
-from focus.bridge.asked_for import Wish, narrowed, wish
-from focus.bridge.discovery import MAX_ITEMS, Catalogue, component_address, judge
-from focus.bridge.discovery import Finding as Found
-from focus.bridge.rules import Candidate, Refusal
-from focus.bridge.selection import choose
+from focus.bridge.choice import rules
+from focus.bridge.choice.asked_for import Wish, narrowed, wish
+from focus.bridge.choice.rules import Candidate, Refusal
+from focus.bridge.choice.selection import choose
+from focus.bridge.finding.discovery import MAX_ITEMS, Catalogue, component_address, judge
+from focus.bridge.finding.discovery import Finding as Found
 from focus.config import ConfigError, load
 from focus.stanzas.disco import DiscoInfo, DiscoItem
 from tests.support.component_bridge import FEATURES

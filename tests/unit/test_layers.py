@@ -15,8 +15,8 @@ FOCUS = ROOT / "focus"
 PURE = sorted(
     ["focus.values." + path.stem for path in (FOCUS / "values").glob("*.py") if path.stem != "__init__"]
     + ["focus.conference.offer", "focus.conference.validation", "focus.config"]
-    + ["focus.bridge." + name for name in ("rules", "selection", "strategies", "stress", "ranking",
-                                           "moving", "redistribution", "pins", "topology")])
+    + ["focus.bridge.choice." + name for name in ("rules", "selection", "strategies", "stress", "ranking", "moving",
+                                                  "redistribution", "pins", "asked_for")] + ["focus.bridge.topology"])
 
 LIBRARIES = {"gevent", "greenlet", "lxml", "sleekxmpp", "dns"}
 

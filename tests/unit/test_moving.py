@@ -5,8 +5,8 @@ from typing import Any, Dict, List
 
 import pytest
 
-from focus.bridge.moving import Hosted, pick, pick_whole, share
-from focus.bridge.redistribution import Redistribution, Redistributor
+from focus.bridge.choice.moving import Hosted, pick, pick_whole, share
+from focus.bridge.choice.redistribution import Redistribution, Redistributor
 from focus.moves import Moved, Moves, NotFound
 from tests.support.harness import BRIDGE, SECOND_BRIDGE, Scene, Stats
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from focus.bridge import pins as module
-from focus.bridge.pins import Pinned, Pins
+from focus.bridge.choice import pins as module
+from focus.bridge.choice.pins import Pinned, Pins
 
 ROOM, OTHER = "standup@conference.meet.example", "other@conference.meet.example"
 

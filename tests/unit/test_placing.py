@@ -6,8 +6,8 @@ from typing import Any, Dict
 
 import pytest
 
+from focus.bridge.choice.rules import Rules
 from focus.bridge.pool import Bridges
-from focus.bridge.rules import Rules
 from focus.conference import messages, placing
 from focus.conference.conference import HANDLERS
 from focus.conference.turn import Turn

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
+from focus.bridge.choice.rules import describe
 from focus.bridge.pool import Bridges
-from focus.bridge.rules import describe
 from focus.config import load
 from tests.support.harness import BRIDGE, Stats
 

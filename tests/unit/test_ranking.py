@@ -5,11 +5,11 @@ import random
 
 import pytest
 
+from focus.bridge.choice.ranking import FEW
+from focus.bridge.choice.rules import Rules
+from focus.bridge.choice.selection import order
+from focus.bridge.choice.stress import IceDetection
 from focus.bridge.pool import Bridges
-from focus.bridge.ranking import FEW
-from focus.bridge.rules import Rules
-from focus.bridge.selection import order
-from focus.bridge.stress import IceDetection
 from tests.support.harness import Stats
 
 ICE = IceDetection(True, 3.0, 1, 0.5, 4.0)

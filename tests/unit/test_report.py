@@ -4,9 +4,9 @@ from __future__ import annotations
 import json
 
 from focus.bridge import report
+from focus.bridge.choice.rules import REGION_BASED, Rules
+from focus.bridge.choice.stress import IceDetection
 from focus.bridge.pool import Bridges
-from focus.bridge.rules import REGION_BASED, Rules
-from focus.bridge.stress import IceDetection
 from tests.support.harness import BRIDGE, SECOND_BRIDGE, Stats
 
 

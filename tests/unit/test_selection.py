@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from focus.bridge.rules import (
+from focus.bridge.choice.rules import (
     DESCRIBED,
     INTRA_REGION,
     REGION_BASED,
@@ -22,7 +22,7 @@ from focus.bridge.rules import (
     describe,
     rules_of,
 )
-from focus.bridge.selection import choose, is_rate_limited, order, usable
+from focus.bridge.choice.selection import choose, is_rate_limited, order, usable
 from focus.config import load
 
 BREWERY = "brewery@x/"

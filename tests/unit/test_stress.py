@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from focus.bridge.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, IceDetection, Window, corrected
+from focus.bridge.choice.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, IceDetection, Window, corrected
 
 
 @pytest.mark.parametrize("reported, each, added, failing, expected, overloaded", [

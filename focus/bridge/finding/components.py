@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from focus.bridge.bridge import ASKED, DISCOVERED, NAMED, PUBLISHED, PoolEvent
 from focus.bridge.debts import Owed
-from focus.bridge.discovery import Catalogue, Finding, component_address, judge
+from focus.bridge.finding.discovery import Catalogue, Finding, component_address, judge
 from focus.bridge.pool import RESTARTED, Bridges
 from focus.requests import Requests
 from focus.stanzas import xml

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from focus.bridge.rules import (
+from focus.bridge.choice.rules import (
     INTRA_REGION,
     REGION_BASED,
     SINGLE,

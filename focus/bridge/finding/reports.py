@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from focus.bridge.bridge import BREWERY, PUBLISHED, PoolEvent
-from focus.bridge.components import Components
-from focus.bridge.discovery import Finding, component_address
+from focus.bridge.finding.components import Components
+from focus.bridge.finding.discovery import Finding, component_address
 from focus.bridge.pool import Bridges
 from focus.journal.rows import Row, Rows
 from focus.requests import Requests

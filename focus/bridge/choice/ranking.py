@@ -9,8 +9,8 @@ from bisect import bisect_left, insort
 from heapq import heappop, heappush
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from focus.bridge.rules import Candidate
-from focus.bridge.selection import rank
+from focus.bridge.choice.rules import Candidate
+from focus.bridge.choice.selection import rank
 
 Entry = Tuple[Tuple[int, float, int, str], Candidate]
 FEW = 32

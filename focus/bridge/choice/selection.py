@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from focus.bridge.rules import SINGLE, Candidate, Choice, InUse, Refusal, Rules, Wish, describe
-from focus.bridge.strategies import STRATEGIES, Case
+from focus.bridge.choice.rules import SINGLE, Candidate, Choice, InUse, Refusal, Rules, Wish, describe
+from focus.bridge.choice.strategies import STRATEGIES, Case
 
 __all__ = ["Candidate", "Choice", "InUse", "Refusal", "Rules", "Wish", "choose", "describe", "is_rate_limited", "order",
            "rank", "usable"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Collection, List, Mapping, NamedTuple, Optional, Sequence
 
-from focus.bridge.selection import Candidate
+from focus.bridge.choice.selection import Candidate
 from focus.values.addresses import BadAddress, prepare_jid
 
 ANY = "*"
