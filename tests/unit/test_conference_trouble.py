@@ -320,11 +320,13 @@ class TestBrewery:
         self.now = 0.0
         self.joins: List[Any] = []
         self.told: List[Any] = []
+        self.expired: List[str] = []
         self.bridges = Bridges()
         self.bridges.heard(BRIDGE, Stats(stress_level=0.1, drain=False), None, 0.0)
         brewery = Brewery("jvbbrewery@internal.auth.meet.example", self.bridges, lambda: self.now,
                           lambda row, done: self.joins.append(done), self.told.append,
-                          lambda: "lane%d" % len(self.joins), lambda bridge, owed: None, lambda bridge: None)
+                          lambda: "lane%d" % len(self.joins), lambda bridge, owed: self.expired.append(owed.meeting_id),
+                          lambda bridge: None)
         brewery.connected(resumed=False)
         return brewery
 
@@ -352,6 +354,20 @@ class TestBrewery:
         brewery._standing.present = (BRIDGE,)
         self.joins[-1](JOINED)
         assert [self.bridges.signs.heard_at(bridge) for bridge in self.bridges] == [100.0]
+
+    @pytest.mark.parametrize("present", [True, False])
+    def test_what_is_owed_after_an_absence(self, present):
+        """B-107, K-350, T-38: a conference that ended while nobody was in the brewery is expired when both are back."""
+        brewery = self.brewery()
+        self.bridges.debts.owe(BRIDGE, "m1", self.now)
+        brewery._standing.present = (BRIDGE,) * present
+        self.joins[-1](JOINED)
+        assert self.expired == ["m1"] * present
+        if not present:
+            brewery.presence(stanza(
+                "<presence from='%s'><stats xmlns='http://jitsi.org/protocol/colibri'><stat name='stress_level' "
+                "value='0.1'/></stats><x xmlns='http://jabber.org/protocol/muc#user'><item/></x></presence>" % BRIDGE))
+            assert self.expired == ["m1"] and ("known", BRIDGE) in [event[:2] for event in self.told]
 
     def test_a_refused_entry_is_tried_again(self, caplog):
         """S-111, U-18"""

@@ -65,10 +65,13 @@ def test_a_bridge_is_asked_once(monkeypatch, answer, expected):
     world.publish()
     world.publish()
     (request,) = world.asked()
+    bridge: Any = world.built.bridges.get(JID)
+    bridge.unproven = True
     assert request.get("type") == "get" and world.built.bridges.dialects.awaited_until(JID, 100.0) is not None
     world.answer(request, answer[1], answer[0])
     assert world.built.bridges.dialects.of(JID) == expected
     assert world.built.bridges.dialects.awaited_until(JID, 100.0) is None
+    assert bridge.unproven is ("feature" not in answer[1])  # B-411: whoever answers isn't the process that is gone
 
 
 @pytest.mark.parametrize("options, statistic, expected", [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Collection, List, Optional, Tuple
 
 from focus.bridge.bridge import BREWERY, Bridge, PoolEvent
 from focus.bridge.debts import Owed
@@ -139,6 +139,9 @@ class Brewery:
         self._bridges.signs.missing(standing.present, self._now())
         there = len(self._bridges.of(BREWERY)) - len(self._bridges.signs.absent)
         LOG.info("Joined the brewery %s: %d bridges", self.room, there)
+        for jid in standing.present:
+            if self._bridges.get(jid) is not None:
+                self._settle_debts(jid)
         self._publish([PoolEvent("known", bridge.jid, "we are in the brewery again") for bridge in self._bridges])
 
     def lost(self) -> None:
@@ -190,13 +193,10 @@ class Brewery:
         events = self._bridges.heard(stanza.from_, stats, real_jids, self._now())
         restarted = bool(events) and events[0].reason == RESTARTED
         if restarted:
-            LOG.warning("The bridge %s was restarted under the same name; its conferences move. It is used again when "
-                        "it answers a health check: the server may keep its old connection for minutes "
-                        "(smacks_hibernation_time in Prosody). A nickname that changes with each start spares that.",
-                        stanza.from_)
+            self._say_restarted(stanza.from_)
+        if fresh or restarted or was_absent:
+            self._settle_debts(stanza.from_)
         if fresh or restarted:
-            for owed in self._bridges.debts.back(stanza.from_, self._now()):
-                self._expire(stanza.from_, owed)  # before anything new is asked of it
             LOG.info("Added new videobridge: %s version=%s region=%s relay-id=%s", stanza.from_, stats.version,
                      stats.region, stats.relay_id)
         elif _announced(self._bridges.get(stanza.from_)) != before:
@@ -209,8 +209,27 @@ class Brewery:
             self._discover(stanza.from_)
         self._publish(events)
 
-    def discovered(self, bridge: str, features: Optional[Iterable[str]]) -> None:
-        """A bridge's answer to service discovery, None if there was none; conferences may have waited (K-830)."""
+    def _settle_debts(self, jid: str) -> None:
+        """Before anything new is asked of it."""
+        for owed in self._bridges.debts.back(jid, self._now()):
+            self._expire(jid, owed)
+
+    def _say_restarted(self, jid: str) -> None:
+        bridge = self._bridges.get(jid)
+        if bridge is None or not bridge.unproven:
+            LOG.warning("The bridge %s was restarted under the same name; its conferences move", jid)
+            return
+        LOG.warning("The bridge %s was restarted under the same name; its conferences move. It is used again when it "
+                    "answers a health check: the server may keep its old connection for minutes "
+                    "(smacks_hibernation_time in Prosody). A nickname that changes with each start spares that.", jid)
+
+    def discovered(self, bridge: str, features: Optional[Collection[str]]) -> None:
+        """A bridge's answer to service discovery, None if there was none; conferences may have waited (K-830).
+
+        Whoever answers is the process that stands in the brewery (B-411).
+        """
+        if features is not None:
+            self._publish(self._bridges.passed(bridge, self._now(), proves=True, counts=False))
         self._bridges.dialects.discovered(bridge, features)
         self._publish([PoolEvent("known", bridge, "what it speaks is known, or can't be known")])
 
