@@ -64,7 +64,10 @@ class Checker:
     @property
     def due(self) -> float:
         """Monotonic seconds at which ``tick`` is to be called."""
-        return float("-inf") if self._bridges.signs.probe_wanted else self._due
+        if self._bridges.signs.probe_wanted:
+            return float("-inf")
+        by_presence = self._health is not None and self._health.rules.use_presence and not self._asking_place
+        return min(self._due, self._presences_at) if by_presence else self._due
 
     def connected(self) -> None:
         """The stream is up; nobody is judged by what we couldn't hear (DESIGN, "Coming back")."""
@@ -86,18 +89,18 @@ class Checker:
         self._publish(health.settle_doubts())
         for question in health.tick(now):
             self._ask(question.bridge, health.rules.reply_timeout, self._answer_to(health, question))
-        if not health.suspects(now):
+        if not (health.suspects(now) or (now >= self._presences_at and health.overdue(now))):
             self._check_presences(health, now)
         elif not self._asking_place:
             self._asking_place = True
             self._ask_place(self._place_known)  # streams are ordered: what the server has of them comes before that
-        self._note_failures()
+        self._note_failures(health)
         self._due = health.due(now)
 
     def _answer_to(self, health: Health, question: Question) -> Callable[[Optional[Any]], None]:
         def answered(iq: Optional[Any]) -> None:
             self._publish(health.answered(question, iq, self._now()) + health.settle_doubts())
-            self._note_failures()
+            self._note_failures(health)
             if health.suspects(self._now()):
                 self._due = self._now()
 
@@ -115,21 +118,25 @@ class Checker:
             if place is Place.OUTSIDE:
                 self._lost()
             return
-        self._publish(self._health.judge(now))
-        self._check_presences(self._health, now)
-        self._note_failures()
+        health = self._health
+        self._publish(health.judge(now))
+        self._check_presences(health, now)
+        self._note_failures(health)
 
     def _check_presences(self, health: Health, now: float) -> None:
         if health.rules.use_presence and now >= self._presences_at:
             self._presences_at = now + health.rules.interval
             self._publish(health.check_presences(now))
 
-    def _note_failures(self) -> None:
-        """One line for each bridge that has begun to fail."""
-        failing = {jid: bridge.failed_why for jid, bridge in self._bridges.rows.items() if bridge.failed_at is not None}
-        for jid in failing.keys() - self._failing:
-            LOG.warning("Health check failed for: %s: %s", jid, failing[jid])
-        self._failing = set(failing)
+    def _note_failures(self, health: Health) -> None:
+        """One line for each bridge that has begun to fail its checks."""
+        rows = self._bridges.rows
+        self._failing = {jid for jid in self._failing if jid in rows and rows[jid].failed_at is not None}
+        for jid, why in health.marked.items():
+            if jid not in self._failing:
+                LOG.warning("Health check failed for: %s: %s", jid, why)
+        self._failing.update(health.marked)
+        health.marked.clear()
 
     def _publish(self, events: List[PoolEvent]) -> None:
         for event in events:

@@ -87,12 +87,14 @@ class Health:
         self._bridges = bridges
         self._signs = bridges.signs
         self._watches: Dict[str, _Watch] = {}
+        self.marked: Dict[str, str] = {}
+        """Bridges that were found failing, and why; whoever says so empties it."""
 
     # --- asking ----------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> List[Question]:
         """Whom to ask now."""
-        for jid in [jid for jid in self._watches if self._bridges.get(jid) is None]:
+        for jid in [jid for jid in self._watches if jid not in self._bridges.rows]:
             del self._watches[jid]
         return [self._ask(bridge.jid, watch, now) for bridge, watch in self._pairs(now) if self._is_due(
                 bridge, watch, now)]
@@ -174,8 +176,12 @@ class Health:
             return []
         return self._failed(bridge, "its health check was answered %s: %s" % (iq.error.condition, iq.error.text), now)
 
+    def _mark(self, jid: str, why: str, now: float) -> None:
+        self._bridges.failed(jid, why, now)
+        self.marked[jid] = why
+
     def _failed(self, bridge: Bridge, why: str, now: float) -> List[PoolEvent]:
-        self._bridges.failed(bridge.jid, why, now)
+        self._mark(bridge.jid, why, now)
         return [PoolEvent("lost", bridge.jid, why)]
 
     def _unanswered(self, bridge: Bridge, watch: _Watch, now: float) -> None:
@@ -187,7 +193,7 @@ class Health:
         if self.rules.retry_delay and watch.timeouts == 1:
             pause = self.rules.retry_delay
         else:
-            self._bridges.failed(bridge.jid, "it doesn't answer health checks", now)
+            self._mark(bridge.jid, "it doesn't answer health checks", now)
             pause = self.rules.interval
         if not watch.often:
             watch.next_at = now + pause
@@ -195,10 +201,9 @@ class Health:
     # --- silence ---------------------------------------------------------------------------------------------
 
     def suspects(self, now: float) -> bool:
-        """Whether some bridge seems dead or has published nothing for too long: see ``judge``."""
+        """Whether some bridge seems dead: see ``judge``."""
         return (bool(self._silent(now)) or any(watch.refusal for watch in self._watches.values())
-                or any(now - since >= PROBE for since in self._signs.doubts.values())
-                or any(self._is_overdue(bridge, now) for bridge in self._bridges.rows.values()))
+                or any(now - since >= PROBE for since in self._signs.doubts.values()))
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
@@ -237,7 +242,7 @@ class Health:
         for jid, since in list(self._signs.doubts.items()):
             if now - since >= PROBE:
                 self._signs.trust(jid)
-                self._bridges.failed(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
+                self._mark(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
         return events
 
     def _judge_refusals(self, now: float) -> List[PoolEvent]:
@@ -273,6 +278,10 @@ class Health:
     def _is_overdue(self, bridge: Bridge, now: float) -> bool:
         return self._is_judged_by_presence(bridge) and now - bridge.seen_at > self.rules.presence_timeout
 
+    def overdue(self, now: float) -> bool:
+        """Whether some bridge has published nothing for too long: see ``check_presences``."""
+        return any(self._is_overdue(bridge, now) for bridge in self._bridges.rows.values())
+
     def check_presences(self, now: float) -> List[PoolEvent]:
         """Health by presence (B-430), every ``interval``; our own server has answered if one is overdue."""
         events: List[PoolEvent] = []
@@ -280,9 +289,9 @@ class Health:
             if not self._is_judged_by_presence(bridge):
                 continue
             if self._is_overdue(bridge, now):
-                self._bridges.failed(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
+                self._mark(bridge.jid, "no new statistics for %d s" % (now - bridge.seen_at), now)
             elif not bridge.healthy:
-                self._bridges.failed(bridge.jid, "it says it isn't healthy", now)
+                self._mark(bridge.jid, "it says it isn't healthy", now)
                 events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))
             else:
                 events += self._bridges.passed(bridge.jid, now)

@@ -345,13 +345,15 @@ def test_stalled(stage: Any, prosody: Prosody) -> None:
     one.check()
 
 
+@pytest.mark.parametrize("by_presence", ["true", "false"])
 @pytest.mark.parametrize("what", ["the way", "the server"])
-def test_a_pause_is_not_the_bridges_silence(stage: Any, prosody: Prosody, what: str) -> None:
+def test_a_pause_is_not_the_bridges_silence(stage: Any, prosody: Prosody, what: str, by_presence: str) -> None:
     """U-47, B-410, B-430, C-1008: longer than bridges and peers may be silent; nothing is asked twice or given up.
 
     What was begun just before goes on just after, and who comes then is put on the same bridge at once.
     """
-    one = stage(prosody, "--reply_timeout=2", "--health_checks_interval=0.5", "--health_checks_presence_timeout=2")
+    one = stage(prosody, "--reply_timeout=2", "--health_checks_interval=0.5", "--health_checks_presence_timeout=2",
+                "--health_checks_silence=2", "--health_checks_use_presence=%s" % by_presence)
     one.start()
     bridge, (ada, bo), room = one.in_call(stats_interval=0.5)
     early, late = one.client(), one.client()
