@@ -259,7 +259,8 @@ class Conferences:
 
     def bridge_event(self, event: PoolEvent) -> None:
         """A bridge came, went or can be used again."""
-        message: Any = {"usable": messages.BridgeUsable(event.bridge), "known": messages.BridgeKnown(event.bridge),
+        message: Any = {"usable": messages.BridgeUsable(event.bridge, event.fresh),
+                        "known": messages.BridgeKnown(event.bridge),
                         "lost": messages.BridgeLost(event.bridge, event.reason)}[event.kind]
         for conference in self._by_room.values():
             if event.kind == "usable" or event.bridge in conference.state.bridges:

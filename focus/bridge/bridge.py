@@ -28,6 +28,8 @@ class PoolEvent(NamedTuple):
     kind: str
     bridge: str
     reason: str
+    fresh: bool = False
+    """It wasn't known before; others may be about to come (T-29)."""
 
 
 @dataclass(eq=False)

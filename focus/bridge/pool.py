@@ -110,7 +110,7 @@ class Bridges:
             return []
         self.rows[jid] = Bridge(jid, now, now, self._average_stress, draining=False, origin=origin, reported=False)
         self.changed(jid)
-        return [PoolEvent("usable", jid, "it was found")]
+        return [PoolEvent("usable", jid, "it was found", fresh=True)]
 
     @staticmethod
     def _weigh(bridge: Bridge, origin: str) -> None:
@@ -149,7 +149,7 @@ class Bridges:
         if bridge.shutting_down and not was_shutting_down and not fresh:
             events.append(PoolEvent("lost", jid, "it is shutting down"))
         elif self.is_operational(bridge, now) and (fresh or (not was_usable and not bridge.draining)):
-            events.append(PoolEvent("usable", jid, "it is there" if fresh else "it can be used again"))
+            events.append(PoolEvent("usable", jid, "it is there" if fresh else "it can be used again", fresh))
         return events
 
     def _note(self, bridge: Bridge, stats: Any, real_jids: Optional[Sequence[str]], fresh: bool, now: float) -> None:

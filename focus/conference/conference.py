@@ -198,7 +198,10 @@ def _lane_done(turn: Turn, message: messages.LaneDone) -> None:
 
 def _bridge_usable(turn: Turn, message: messages.BridgeUsable) -> None:
     if any(p.phase == WAITING for p in turn.state.participants.values()):
-        inviting.retry_waiting(turn)
+        if message.fresh:
+            turn.sooner("retry", turn.now + inviting.after_a_bridge_came(turn.state.room))
+        else:
+            inviting.retry_waiting(turn)
 
 
 def _bridge_known(turn: Turn, message: messages.BridgeKnown) -> None:

@@ -54,6 +54,8 @@ class BridgeUsable(NamedTuple):
     """A bridge appeared or can be used again (B-811, B-831)."""
 
     bridge: str
+    fresh: bool = False
+    """It wasn't known before; others may be about to come."""
 
 
 class BridgeKnown(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
-from focus.conference import messages
+from focus.conference import inviting, messages
 from tests.support.harness import (
     BRIDGE,
     JOINED,
@@ -193,6 +193,17 @@ class TestAllocation:
         scene.mail(messages.BridgeUsable(BRIDGE))
         assert "bridgeNotAvailable" not in xml(scene.one("presence"))
         assert len(scene.take("conference-modify")) == 1
+
+    def test_a_bridge_that_comes_first(self):
+        """T-29: those who wait give others a second or two to come as well; each room another time."""
+        scene = Scene(bridges=0).join("anna0001", "bo000002")
+        for jid, stress in ((BRIDGE, 0.9), (SECOND_BRIDGE, 0.1)):
+            event, = scene.bridges.heard(jid, Stats(drain=False, version="2", stress_level=stress), None, scene.now)
+            scene.mail(messages.BridgeUsable(event.bridge, event.fresh))
+            assert event.fresh and not scene.pass_time(0.5).take("conference-modify")
+        assert scene.pass_time(1.5).one("conference-modify").get("to") == SECOND_BRIDGE
+        pauses = {inviting.after_a_bridge_came("room%d@x" % number) for number in range(50)}
+        assert len(pauses) > 40 and all(1.0 <= pause < 2.0 for pause in pauses)
 
     def test_a_bridge_goes(self):
         """B-801, J-811: everybody moves, terminated first, in the same room with the same endpoint ids."""
