@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from random import Random
 from typing import Any, Dict, Iterator, List, Optional
+from xml.parsers import expat
 
 from focus.xmpp.arrivals import Arrived, Refused
 from focus.xmpp.errors import NotWellFormed
@@ -235,7 +236,15 @@ class Siege:
 
 
 def is_stanza(data: bytes) -> bool:
-    """Whether the bytes are one stanza and nothing else for the focus's own parser, so that both sides count alike."""
+    """Whether the bytes are one stanza and nothing else for the focus's own parser, so that both sides count alike.
+
+    A server passes on nothing that isn't well-formed, but for prefixes it doesn't know; nor is that counted here:
+    what the focus skips of it depends on the pieces in which it comes.
+    """
+    try:
+        expat.ParserCreate("utf-8").Parse(b"<stream>" + data + b"</stream>", True)
+    except expat.ExpatError:
+        return False
     parser = StreamParser(None, ledger=NameLedger())
     try:
         items = [item for part in (HEADER, data, LAST) for item in parser.feed(part)]
