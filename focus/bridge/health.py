@@ -20,6 +20,8 @@ QUESTIONS = 3
 """So many questions are asked of a busy bridge in the time after which its silence means that it is dead."""
 PROBE = 3.0
 """Seconds a bridge that is in doubt has to answer (B-825)."""
+NOT_THERE = frozenset(("remote-server-timeout", "remote-server-not-found", "item-not-found", "recipient-unavailable"))
+"""What a server says in the name of a component that isn't connected (B-1001)."""
 LONGEST_WAIT = 2.0
 """Seconds after which a bridge that has begun to carry conferences is noticed."""
 
@@ -253,7 +255,14 @@ class Health:
             bridge = self._bridges.get(jid)
             if bridge is None or not refusal or self._is_judged_by_presence(bridge):
                 continue
-            events += self._failed(bridge, "its health check was answered %s" % refusal, now)
+            why = "its health check was answered %s" % refusal
+            if bridge.origin != BREWERY and refusal in NOT_THERE:
+                vanished = self._bridges.vanished(jid, why)
+                if vanished:
+                    self.marked[jid] = why
+                events += vanished
+                continue
+            events += self._failed(bridge, why, now)
             if refusal != "service-unavailable":
                 events.pop()
         return events

@@ -245,6 +245,15 @@ class Bridges:
         bridge.failed_at = None
         return [PoolEvent("usable", jid, "it has answered")]
 
+    def vanished(self, jid: str, why: str) -> List[PoolEvent]:
+        """The server says that a component isn't there: what it held is gone, and whatever answers next is another."""
+        bridge = self.get(jid)
+        if bridge is None or bridge.unproven:
+            return []
+        bridge.unproven = True
+        bridge.failed_why = why
+        return [PoolEvent("lost", jid, why)]
+
     def recovered(self, now: float) -> List[PoolEvent]:
         """Bridges whose failure has ended by now (B-202)."""
         events = []

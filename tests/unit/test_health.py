@@ -361,3 +361,21 @@ class TestDoubt:
         world = World(busy=[ONE]).run(30)
         world.bridges.signs.doubt(ONE, world.now)
         assert world.operational()
+
+
+@pytest.mark.parametrize("condition", ["remote-server-timeout", "item-not-found"])
+def test_a_component_that_is_not_connected(condition):
+    """B-1001: its calls leave at once, it is asked on, and used again as soon as it answers: as another process."""
+    world = World(0)
+    world.bridges.found("jvb.meet.example", "named", 0.0)
+    world.bridges.conference("jvb.meet.example", +1)
+    world.run(3)
+    world.errors["jvb.meet.example"] = condition
+    world.run(3)
+    assert [jid for _, jid in world.events()] == ["jvb.meet.example"] and not world.operational("jvb.meet.example")
+    world.bridges.conference("jvb.meet.example", -1)
+    world.run(20)
+    assert len(world.events()) == 1 and not world.operational("jvb.meet.example")
+    world.errors.clear()
+    world.run(2.5)
+    assert world.operational("jvb.meet.example") and world.events("usable")[-1][1] == "jvb.meet.example"
