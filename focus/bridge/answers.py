@@ -112,9 +112,7 @@ def judge_allocation(failure: Failure, asked_sctp: bool, internal_error_before: 
 
 def judge_update(failure: Failure, repeated: bool) -> Verdict:
     """What follows from the failed update of an endpoint; ``repeated``: its time-out was answered once already."""
-    if failure.condition == TIMEOUT and repeated:
-        return Verdict(Step.DROP, Mark.FAILED, "two requests in a row without an answer")
-    return _look_up(_UPDATE, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
+    return _judge_repeatable(_UPDATE, failure, repeated)
 
 
 def judge_relay_creation(failure: Failure, asked_sctp: bool) -> Verdict:
@@ -129,9 +127,14 @@ def judge_relay_creation(failure: Failure, asked_sctp: bool) -> Verdict:
 
 def judge_relay_update(failure: Failure, repeated: bool) -> Verdict:
     """What follows when a relay's transport or endpoints weren't taken; ``repeated``: as of an endpoint's update."""
+    return _judge_repeatable(_RELAY_UPDATE, failure, repeated)
+
+
+def _judge_repeatable(table: _Table, failure: Failure, repeated: bool) -> Verdict:
+    """Of a request that is sent once more if it isn't answered."""
     if failure.condition == TIMEOUT and repeated:
         return Verdict(Step.DROP, Mark.FAILED, "two requests in a row without an answer")
-    return _look_up(_RELAY_UPDATE, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
+    return _look_up(table, failure, Verdict(Step.DROP, Mark.NONE, str(failure)))
 
 
 def _look_up(table: _Table, failure: Failure, otherwise: Verdict) -> Verdict:

@@ -170,7 +170,7 @@ class Health:
         if not watch.often:
             watch.next_at = now + self.rules.interval
         if iq.type == "result":
-            return self._bridges.passed(bridge.jid, now, proves=True, counts=not self._is_judged_by_presence(bridge))
+            return self._bridges.passed(bridge.jid, proves=True, counts=not self._is_judged_by_presence(bridge))
         if iq.error.condition != "internal-server-error":
             watch.refusal = iq.error.condition  # perhaps the room's, which doesn't know us any more (K-105)
             return []
@@ -303,7 +303,7 @@ class Health:
                 self._mark(bridge.jid, "it says it isn't healthy", now)
                 events.append(PoolEvent("lost", bridge.jid, "it says it isn't healthy"))
             else:
-                events += self._bridges.passed(bridge.jid, now)
+                events += self._bridges.passed(bridge.jid)
         return events
 
 

@@ -225,12 +225,11 @@ class Bridges:
 
     # --- our own judgement -----------------------------------------------------------------------------------
 
-    def passed(self, jid: str, now: float, proves: bool = False, counts: bool = True) -> List[PoolEvent]:
+    def passed(self, jid: str, proves: bool = False, counts: bool = True) -> List[PoolEvent]:
         """A check was passed (B-203).
 
         Args:
             jid: of the bridge.
-            now: monotonic seconds.
             proves: it has answered a question, so whoever answers is the process that stands in the brewery.
             counts: whether a failure of before may end by it.
         """

@@ -16,22 +16,16 @@ from focus.demo.browser import Browser
 from focus.demo.meeting import Meeting
 from focus.demo.prosody import USER_DOMAIN
 from focus.demo.stack import Stack
+from tests.browser.places import log_of, meeting_in, wait
 from tests.support.prosody import run_shell
 
 WITHIN = 8.0
 """Seconds from the death of a bridge until everybody sees everybody again."""
 
 
-def log_of(stack: Stack, name: str) -> str:
-    return stack.supervisor.log_of(name).read_text(encoding="utf-8", errors="replace")
-
-
 def call_moved(meeting: Meeting, to: str, count: int) -> None:
     """Wait until so many videos have arrived at this bridge, since it was started."""
-    deadline = time.monotonic() + 60
-    while log_of(meeting.stack, to).count('"first_video"') < count:
-        assert time.monotonic() < deadline, "the call did not move to %s" % to
-        time.sleep(0.02)
+    wait(lambda: log_of(meeting.stack, to).count('"first_video"') >= count, "the call has moved to %s" % to)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hangs"])
@@ -44,8 +38,7 @@ def test_all_see_each_other_again_after_their_bridge_died(
     server keeps for resumption.
     """
     with Stack(tmp_path / "stack", log_level="FINE", bridges=2) as stack:
-        meeting = Meeting(stack, browser, "killed", query={"height": 360, "picture": "canvas"})
-        try:
+        with meeting_in(stack, browser, "killed") as meeting:
             meeting.join(["Ada", "Bo", "Cleo"])
             meeting.check()
             ids = dict(meeting.ids)
@@ -60,11 +53,6 @@ def test_all_see_each_other_again_after_their_bridge_died(
             assert seconds < WITHIN
             # nobody left the room for it
             assert {name: tab.state()["myId"] for name, tab in meeting.tabs.items()} == ids
-        except BaseException:
-            print(meeting.report())
-            raise
-        finally:
-            meeting.close()
 
 
 def has_call(stack: Stack, bridge: str, room: str) -> bool:
@@ -74,18 +62,13 @@ def has_call(stack: Stack, bridge: str, room: str) -> bool:
 
 def wait_focus(stack: Stack, words: str, times: int = 1) -> None:
     """Wait until the focus has logged something so often."""
-    deadline = time.monotonic() + 60
-    while log_of(stack, "focus").count(words) < times:
-        assert time.monotonic() < deadline, "the focus has not said %r" % words
-        time.sleep(0.02)
+    wait(lambda: log_of(stack, "focus").count(words) >= times, "%r in the log of the focus" % words)
 
 
 def test_a_bridge_that_drains_keeps_its_call(tmp_path: Path, browser: Browser) -> None:
     """B-207, B-806: new conferences go to the other one; who is on it sees nothing, and newcomers join them there."""
     with Stack(tmp_path / "stack", log_level="FINE", bridges=2) as stack:
-        meeting = Meeting(stack, browser, "older", query={"height": 180, "picture": "canvas"})
-        newer = Meeting(stack, browser, "newer", query={"height": 180, "picture": "canvas"})
-        try:
+        with meeting_in(stack, browser, "older", 180) as meeting, meeting_in(stack, browser, "newer", 180) as newer:
             meeting.join(["Ada", "Bo"])
             meeting.check()
             drained, other = sorted(stack.bridges, key=lambda name: not has_call(stack, name, "older"))
@@ -98,20 +81,13 @@ def test_a_bridge_that_drains_keeps_its_call(tmp_path: Path, browser: Browser) -
             assert len(meeting.check()) == 6
             assert not has_call(stack, other, "older")
             assert log_of(stack, "focus").count("Sending session-initiate") == 5
-        except BaseException:
-            print(meeting.report())
-            raise
-        finally:
-            meeting.close()
-            newer.close()
 
 
 def test_the_brewerys_component_is_restarted_in_a_call(tmp_path: Path, browser: Browser) -> None:
     """B-112, T-38: the brewery is lost to focus and bridge, and made anew: the call goes on, and somebody joins it."""
     shell = 'VirtualHost "%s"\n  modules_enabled = { "admin_shell" }\n' % USER_DOMAIN
     with Stack(tmp_path / "stack", log_level="FINE", server_hosts=shell) as stack:
-        meeting = Meeting(stack, browser, "brewery", query={"height": 180, "picture": "canvas"})
-        try:
+        with meeting_in(stack, browser, "brewery", 180) as meeting:
             meeting.join(["Ada", "Bo"])
             meeting.check()
             component = stack.prosody.brewery.partition("@")[2]
@@ -123,11 +99,6 @@ def test_the_brewerys_component_is_restarted_in_a_call(tmp_path: Path, browser: 
             meeting.join(["Cleo"])
             assert len(meeting.check()) == 6
             assert log_of(stack, "focus").count("Sending session-initiate") == 3
-        except BaseException:
-            print(meeting.report())
-            raise
-        finally:
-            meeting.close()
 
 
 def test_a_call_on_two_bridges(tmp_path: Path, browser: Browser) -> None:
@@ -137,8 +108,7 @@ def test_a_call_on_two_bridges(tmp_path: Path, browser: Browser) -> None:
     """
     settings = {"JICOFO_OCTO_ENABLED": "true", "JICOFO_SELECTION_STRATEGY": "split"}
     with Stack(tmp_path / "stack", log_level="FINE", bridges=2, focus_settings=settings) as stack:
-        meeting = Meeting(stack, browser, "two-bridges", query={"height": 360, "picture": "canvas"})
-        try:
+        with meeting_in(stack, browser, "two-bridges") as meeting:
             began = time.monotonic()
             meeting.join(["Ada", "Bo", "Cleo"])
             assert len(meeting.check()) == 6
@@ -154,8 +124,3 @@ def test_a_call_on_two_bridges(tmp_path: Path, browser: Browser) -> None:
             meeting.wait_all()
             print("%.1f s from the death of a bridge until each saw and heard each" % (time.monotonic() - died))
             assert {name: tab.state()["myId"] for name, tab in meeting.tabs.items() if name in ids} == ids
-        except BaseException:
-            print(meeting.report())
-            raise
-        finally:
-            meeting.close()

@@ -9,20 +9,20 @@ import contextlib
 import json
 import os
 import signal
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import pytest
 
 from focus.demo.browser import Browser
 from focus.demo.meeting import Meeting
 from focus.demo.stack import Stack
+from tests.browser.places import log_of, meeting_in, wait
 
 
 def told(stack: Stack, event: str, bridge: str = "bridge", **facts: str) -> List[Dict[str, Any]]:
     """What a bridge has written down of that name with these facts, until now."""
-    lines = stack.supervisor.log_of(bridge).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = log_of(stack, bridge).splitlines()
     wanted = dict(facts, event=event)
     events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
     return [one for one in events if all(one.get(key) == value for key, value in wanted.items())]
@@ -33,14 +33,6 @@ def allocated(stack: Stack, bridge: str = "bridge") -> int:
     return len(told(stack, "endpoint_created", bridge)) - len(told(stack, "refused", bridge))
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
-    """Wait until it is true; asserts that it is in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not seen: " + what
-        time.sleep(0.05)
-
-
 @contextlib.contextmanager
 def meeting_over(
     browser: Browser, directory: Path, options: Mapping[str, Sequence[str]], **settings: str
@@ -49,14 +41,8 @@ def meeting_over(
     with Stack(
         directory, log_level="FINE", bridges=len(options), bridge_options=options, focus_settings=settings
     ) as stack:
-        meeting = Meeting(stack, browser, "old", query={"height": 360, "picture": "canvas"})
-        try:
+        with meeting_in(stack, browser, "old") as meeting:
             yield meeting
-        except BaseException:
-            print(meeting.report())
-            raise
-        finally:
-            meeting.close()
 
 
 @pytest.mark.parametrize("form", ["early", "late", "last"])

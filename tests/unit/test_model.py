@@ -493,6 +493,16 @@ class World:
             assert known == set(state.sources.get(nick).ssrcs())
             assert ufrag == "u%s" % client.sid
 
+    def play(self) -> None:
+        """The whole of it: things happen, all settles, and everybody leaves."""
+        for _ in range(150):
+            self.step()
+            self.check()
+            if self.scene.ended:
+                return
+        self.settle()
+        self.finish()
+
     def finish(self) -> None:
         """All leave: nothing is left anywhere."""
         for nick in list(self.clients):
@@ -524,11 +534,5 @@ def _no_fault_in_a_turn(monkeypatch):
 @pytest.mark.parametrize("seed", range(20))
 def test_random_events(seed: int, stormy: bool) -> None:
     world = World(seed, stormy)
-    for _ in range(150):
-        world.step()
-        world.check()
-        if world.scene.ended:
-            return
-    world.settle()
-    world.finish()
+    world.play()
 

@@ -37,10 +37,4 @@ class VisitorWorld(SplitWorld):
 def test_random_events(seed: int, stormy: bool, kind: type) -> None:
     """B-540, B-720 to B-725, B-740, B-741, K-341, T-23, T-30 to T-33, whatever happens in whatever order."""
     world = kind(seed, stormy)
-    for _ in range(150):
-        world.step()
-        world.check()
-        if world.scene.ended:
-            return
-    world.settle()
-    world.finish()
+    world.play()

@@ -105,10 +105,4 @@ class OldWorld(World):
 def test_random_events(seed: int, stormy: bool, pure: bool) -> None:
     """K-702, K-722, K-730, K-731, K-830, K-833"""
     world = OldWorld(seed, stormy, pure)
-    for _ in range(150):
-        world.step()
-        world.check()
-        if world.scene.ended:
-            return
-    world.settle()
-    world.finish()
+    world.play()

@@ -139,7 +139,7 @@ class TestStress:
 
 class TestOptions:
     @pytest.mark.parametrize("option, probe", [
-        ("failure_reset_threshold=3s", lambda b: (b.failed(BRIDGE, "x", 0.0), b.passed(BRIDGE, 1.0),
+        ("failure_reset_threshold=3s", lambda b: (b.failed(BRIDGE, "x", 0.0), b.passed(BRIDGE),
                                                   candidate(b, 3.0).operational)[2]),
         ("health_checks_enabled=false", lambda b: (b.failed(BRIDGE, "x", 0.0), candidate(b, 60.0).operational)[1]),
         ("health_checks_silence=2s", lambda b: (b.signs.doubt(BRIDGE, 1.0), BRIDGE in b.signs.doubts)[1]),

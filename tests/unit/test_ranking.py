@@ -37,7 +37,7 @@ def something(chance: random.Random, bridges: Bridges, jid: str, now: float) -> 
     elif what == 5:
         bridges.recovered(now)
     elif what == 8:
-        bridges.passed(jid, now, proves=chance.random() < 0.5)
+        bridges.passed(jid, proves=chance.random() < 0.5)
     elif what == 9:
         bridges.signs.doubt(jid, now + 10)
     elif what == 10:

@@ -229,7 +229,7 @@ class Brewery:
         Whoever answers is the process that stands in the brewery (B-411).
         """
         if features is not None:
-            self._publish(self._bridges.passed(bridge, self._now(), proves=True, counts=False))
+            self._publish(self._bridges.passed(bridge, proves=True, counts=False))
         self._bridges.dialects.discovered(bridge, features)
         self._publish([PoolEvent("known", bridge, "what it speaks is known, or can't be known")])
 
