@@ -1,23 +1,18 @@
 """Requests in flight: who waits for which answer, and when it's too late.
 
-An answer counts only if it comes from whom we asked, on the stream we asked on. A deadline that is due runs out only
-after a ping to our own server, sent then on the same stream, has been answered: streams are ordered, so an answer
-that the server already had comes first, and a burst that we are behind with isn't taken for a silent peer (DESIGN,
-"Deadlines").
+An answer counts only if it comes from whom we asked, on the stream we asked on. A deadline runs out only after two
+pings to our own server, on the same stream, have been answered quickly, one a moment before the deadline and one at
+it, so that neither a burst that the server or we are behind with nor a pause of it is taken for a silent peer (see
+``focus.silence``).
 """
 from __future__ import annotations
 
 import heapq
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from focus.silence import QUICK, ROUNDS, again
 from focus.stanzas.small import write_ping
 from focus.stanzas.stanza import write_iq
-
-QUICK = 1.0
-"""Seconds within which our own server answers a ping if it isn't behind; before that nobody is called silent."""
-
-ROUNDS = 3
-"""Late answers after which that is how far the server is, not how busy."""
 
 Deliver = Callable[[str, Optional[Any]], None]
 """Told the id and the answer, or None when the deadline ran out."""
@@ -29,6 +24,12 @@ class Pending(NamedTuple):
     connection: str
     to: str
     deliver: Deliver
+    again: float
+    """Seconds before its deadline at which the first ping is due."""
+    final: bool = False
+    """The first ping was answered quickly: the next quick answer ends it."""
+    late: int = 0
+    """Late answers so far."""
 
 
 class Requests:
@@ -55,8 +56,6 @@ class Requests:
         self._check = ""
         """Id of the ping whose answer settles the suspects; one serves all that are due."""
         self._check_sent = 0.0
-        self._rounds = 0
-        """Pings in a row that were answered late."""
         self._connected = False
 
     def __len__(self) -> int:
@@ -65,8 +64,9 @@ class Requests:
     def expect(self, connection: str, request_id: str, to: str, deliver: Deliver,
                seconds: Optional[float] = None) -> None:
         """An answer from ``to`` is awaited for so many seconds (the default if None)."""
-        self._pending[request_id] = Pending(connection, to, deliver)
-        heapq.heappush(self._deadlines, (self._now() + (self._default if seconds is None else seconds), request_id))
+        seconds = self._default if seconds is None else seconds
+        self._pending[request_id] = pending = Pending(connection, to, deliver, again(seconds))
+        heapq.heappush(self._deadlines, (self._now() + seconds - pending.again, request_id))
 
     def forget(self, request_id: str) -> None:
         """Nobody waits for it any more."""
@@ -76,11 +76,7 @@ class Requests:
         """Hand a result or error to who waits for it; False if nobody does."""
         if self._check and iq.id == self._check and connection == "client" and _same(self._server, iq.from_):
             self._check = ""
-            if self._now() - self._check_sent > QUICK and self._rounds < ROUNDS:
-                self._ask_server()  # it is behind: an answer may wait in a connection it hasn't come to yet
-            else:
-                self._rounds = 0
-                self._time_out()
+            self._server_answered()
             return True
         pending = self._pending.get(iq.id)
         if pending is None or pending.connection != connection or not _same(pending.to, iq.from_):
@@ -90,7 +86,7 @@ class Requests:
         return True
 
     def next_deadline(self) -> Optional[float]:
-        """Monotonic seconds of the earliest deadline, or None."""
+        """Monotonic seconds at which `due` has something to do, or None."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][1] not in self._pending:
             heapq.heappop(deadlines)
@@ -99,7 +95,7 @@ class Requests:
         return deadlines[0][0] if deadlines else None
 
     def due(self, now: float) -> None:
-        """Deadlines may have come: ask our own server before anybody is called silent."""
+        """Deadlines may be near: ask our own server before anybody is called silent."""
         if self._check or not self._connected:
             return
         deadlines = self._deadlines
@@ -112,16 +108,28 @@ class Requests:
 
     def _ask_server(self) -> None:
         self._check = self._new_id()
-        self._rounds += 1
         self._check_sent = self._now()
         self._send("client", write_iq("get", self._check, self._server, write_ping()))
 
-    def _time_out(self) -> None:
+    def _server_answered(self) -> None:
+        now = self._now()
+        is_late = now - self._check_sent > QUICK  # an answer may wait in a connection it hasn't come to yet
         suspects, self._suspects = self._suspects, []
         for request_id in suspects:
-            pending = self._pending.pop(request_id, None)
-            if pending is not None:
+            pending = self._pending.get(request_id)
+            if pending is None:
+                continue
+            if is_late and pending.late < ROUNDS:
+                self._pending[request_id] = pending._replace(late=pending.late + 1, final=False)
+                self._suspects.append(request_id)
+            elif not pending.final:
+                self._pending[request_id] = pending._replace(final=True)
+                heapq.heappush(self._deadlines, (now + pending.again, request_id))
+            else:
+                del self._pending[request_id]
                 pending.deliver(request_id, None)
+        if self._suspects and not self._check:
+            self._ask_server()
 
     def disconnected(self) -> None:
         """No deadline runs while there is no stream."""
@@ -131,12 +139,14 @@ class Requests:
         """The stream is there: deadlines start anew. Without resumption no answer will come to what was asked."""
         self._connected = True
         self._check = ""
-        self._rounds = 0
         self._suspects = []
         if not resumed:
             self._pending.clear()
-        due = self._now() + self._default
-        self._deadlines = [(due, request_id) for request_id in self._pending]
+        for request_id, pending in self._pending.items():
+            self._pending[request_id] = pending._replace(final=False, late=0)
+        self._deadlines = [(self._now() + self._default - pending.again, request_id)
+                           for request_id, pending in self._pending.items()]
+        heapq.heapify(self._deadlines)
 
 
 def _same(to: str, from_: str) -> bool:

@@ -37,8 +37,9 @@ from focus.lanes import Lanes
 from focus.life import CALLS_ENDED, FAULT, HELD, identity, take_turn
 from focus.moves import Moves
 from focus.registry import GONE, LANE_FAULT, SERVICE, Conferences
-from focus.requests import QUICK, Requests
+from focus.requests import Requests
 from focus.router import CLIENT, Parts, Router, TimersDue
+from focus.silence import QUICK
 from focus.stanzas.caps import write_caps
 from focus.stanzas.colibri1 import write_conference
 from focus.stanzas.colibri2 import ConferenceModify, write_conference_modify

@@ -11,6 +11,7 @@ from typing import Any, Callable, List, Optional, Set
 from focus.bridge.bridge import PoolEvent
 from focus.bridge.health import Health, Question, Rules
 from focus.bridge.pool import Bridges
+from focus.silence import QUICK
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Checker:
         self._due = float("-inf")
         self._presences_at = float("-inf")
         self._asking_place = False
+        self._first_at: Optional[float] = None
+        """Monotonic seconds of the first of two answers that say that our place is fine; None: none has come."""
         self._failing: Set[str] = set()
 
     @property
@@ -66,13 +69,15 @@ class Checker:
         """Monotonic seconds at which ``tick`` is to be called."""
         if self._bridges.signs.probe_wanted:
             return float("-inf")
-        by_presence = self._health is not None and self._health.rules.use_presence and not self._asking_place
+        by_presence = (self._health is not None and self._health.rules.use_presence and not self._asking_place
+                       and self._first_at is None)
         return min(self._due, self._presences_at) if by_presence else self._due
 
     def connected(self) -> None:
         """The stream is up; nobody is judged by what we couldn't hear (DESIGN, "Coming back")."""
         self._bridges.signs.heard_again(self._now())
         self._asking_place = False
+        self._first_at = None
         if self._health is not None:
             self._health.excuse()
 
@@ -89,13 +94,21 @@ class Checker:
         self._publish(health.settle_doubts())
         for question in health.tick(now):
             self._ask(question.bridge, health.rules.reply_timeout, self._answer_to(health, question))
+        self._suspect(health, now)
+        self._note_failures(health)
+        self._due = min(health.due(now), self._second_at(health))
+
+    def _suspect(self, health: Health, now: float) -> None:
+        """Ask for our place twice before a bridge is called silent; once before it is judged by a refusal."""
         if not (health.suspects(now) or (now >= self._presences_at and health.overdue(now))):
+            self._first_at = None
             self._check_presences(health, now)
-        elif not self._asking_place:
+        elif not self._asking_place and (health.refused() or self._first_at is None or now >= self._second_at(health)):
             self._asking_place = True
             self._ask_place(self._place_known)  # streams are ordered: what the server has of them comes before that
-        self._note_failures(health)
-        self._due = health.due(now)
+
+    def _second_at(self, health: Health) -> float:
+        return float("inf") if self._first_at is None else self._first_at + health.rules.again
 
     def _answer_to(self, health: Health, question: Question) -> Callable[[Optional[Any]], None]:
         def answered(iq: Optional[Any]) -> None:
@@ -109,18 +122,24 @@ class Checker:
     def _place_known(self, place: Place) -> None:
         """Nobody is called silent while our own server is, nor at once after that (U-47), nor while we are outside."""
         self._asking_place = False
-        if self._health is None:
+        health, now = self._health, self._now()
+        if health is None:
             return
-        now = self._now()
         if place is not Place.INSIDE:
+            self._first_at = None
             self._bridges.signs.heard_again(now)
-            self._health.excuse()
+            health.excuse()
             if place is Place.OUTSIDE:
                 self._lost()
             return
-        health = self._health
-        self._publish(health.judge(now))
-        self._check_presences(health, now)
+        self._publish(health.judge_refusals(now))
+        second_at = self._second_at(health)
+        if second_at <= now <= second_at + QUICK:
+            self._publish(health.judge(now))
+            self._check_presences(health, now)
+        if self._first_at is None or second_at <= now:  # this answer is the first of the next two
+            self._first_at = now
+            self._due = min(self._due, self._second_at(health))
         self._note_failures(health)
 
     def _check_presences(self, health: Health, now: float) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from focus.bridge.bridge import BREWERY, Bridge, PoolEvent
 from focus.bridge.pool import Bridges
+from focus.silence import again
 
 QUESTIONS = 3
 """So many questions are asked of a busy bridge in the time after which its silence means that it is dead."""
@@ -45,6 +46,11 @@ class Rules(NamedTuple):
     def often(self) -> float:
         """Between two questions to a busy bridge, and until one of them counts as unanswered."""
         return self.silence / QUESTIONS if self.silence else self.interval
+
+    @property
+    def again(self) -> float:
+        """Between the two answers of our server that make a bridge's silence its own."""
+        return again(self.silence or PROBE)
 
 
 class Question(NamedTuple):
@@ -143,11 +149,11 @@ class Health:
                 continue
             if watch.often or not (watch.waiting or self._is_judged_by_presence(bridge)):
                 when = min(when, watch.next_at)
-            if watch.often and rules.silence:
-                dead_at = self._signs.heard_at(bridge) + rules.silence
-                when = min(when, dead_at if dead_at > now else when)
+            suspect_at = self._silent_at(bridge, watch) - rules.again
+            when = min(when, suspect_at if suspect_at > now else when)
         for since in self._signs.doubts.values():
-            when = min(when, since + PROBE if since + PROBE > now else when)
+            suspect_at = since + PROBE - rules.again
+            when = min(when, suspect_at if suspect_at > now else when)
         return max(when, now)
 
     # --- what comes back -------------------------------------------------------------------------------------
@@ -203,27 +209,36 @@ class Health:
     # --- silence ---------------------------------------------------------------------------------------------
 
     def suspects(self, now: float) -> bool:
-        """Whether some bridge seems dead: see ``judge``."""
-        return (bool(self._silent(now)) or any(watch.refusal for watch in self._watches.values())
-                or any(now - since >= PROBE for since in self._signs.doubts.values()))
+        """Whether some bridge seems dead, or will in a moment: see ``judge``."""
+        return self.refused() or self.is_silent(now + self.rules.again)
+
+    def refused(self) -> bool:
+        """Whether a refusal waits to be judged."""
+        return any(watch.refusal for watch in self._watches.values())
+
+    def is_silent(self, now: float) -> bool:
+        """Whether some bridge was silent for too long."""
+        return bool(self._silent(now)) or any(now - since >= PROBE for since in self._signs.doubts.values())
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""
-        rules, found = self.rules, []
-        if not rules.silence:
-            return []
+        found = []
         for bridge in self._bridges.rows.values():
             watch = self._watches.get(bridge.jid)
-            heard = self._signs.heard_at(bridge)
-            if (watch is None or not bridge.conferences or now - heard < rules.silence or watch.dead_at >= heard
-                    or not self._signs.is_reachable(bridge.jid)):
-                continue
-            if sum(1 for at in watch.asked if at > heard and now - at >= rules.often) >= 2:
+            if watch is not None and self._silent_at(bridge, watch) <= now and self._signs.is_reachable(bridge.jid):
                 found.append(bridge)
         return found
 
+    def _silent_at(self, bridge: Bridge, watch: _Watch) -> float:
+        """When it will have been silent for too long if nothing is heard of it; infinite if that isn't in sight."""
+        rules, heard = self.rules, self._signs.heard_at(bridge)
+        unanswered = [at for at in watch.asked if at > heard]
+        if not rules.silence or not bridge.conferences or watch.dead_at >= heard or len(unanswered) < 2:
+            return float("inf")
+        return max(heard + rules.silence, unanswered[1] + rules.often)
+
     def judge(self, now: float) -> List[PoolEvent]:
-        """Our own server has just answered quickly that we are in the brewery, so who is silent is dead (B-410, U-47).
+        """Our own server has answered quickly, ``again`` seconds ago and now, so who is silent is dead (B-410, U-47).
 
         When more than half of the busy bridges, and more than one, are silent together, the fault may be elsewhere:
         then each has ``majority_wait`` longer.
@@ -240,15 +255,17 @@ class Health:
                 self._watches[bridge.jid].dead_at = now
                 why = "nothing was heard of it for %.1f s, two questions included" % quiet
                 events += self._failed(bridge, why, now)
-        events += self._judge_refusals(now)
         for jid, since in list(self._signs.doubts.items()):
             if now - since >= PROBE:
                 self._signs.trust(jid)
                 self._mark(jid, "no answer for %d s when a participant asked for a restart" % PROBE, now)
         return events
 
-    def _judge_refusals(self, now: float) -> List[PoolEvent]:
-        """B-404, B-408, U-21: whatever the error is, it gets nothing new; one condition moves its conferences."""
+    def judge_refusals(self, now: float) -> List[PoolEvent]:
+        """B-404, B-408, U-21: whatever the error is, it gets nothing new; one condition moves its conferences.
+
+        We are in the brewery, so it wasn't the room that refused.
+        """
         events = []
         for jid, watch in self._watches.items():
             refusal, watch.refusal = watch.refusal, ""

@@ -288,6 +288,7 @@ TIMERS: Dict[str, Callable[[Turn], None]] = {
     "bridges": _bridges_due,
     "empty": _nobody_came,
     "features": inviting.ask_before_giving_up,
+    "features-end": inviting.ask_finally,
     "flush": updates.flush_delayed,
     "initial": _nobody_came,
     "invite": inviting.consider,

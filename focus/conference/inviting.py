@@ -30,6 +30,7 @@ from focus.conference.state import (
     Participant,
 )
 from focus.conference.turn import Turn
+from focus.silence import QUICK, ROUNDS, again
 from focus.stanzas.jingle import write_session_initiate, write_session_terminate
 from focus.stanzas.muc import VISITOR
 from focus.stanzas.small import write_ping
@@ -37,10 +38,8 @@ from focus.values.addresses import bare
 
 FEATURES_WAIT = 5.0
 """Seconds a member that doesn't answer disco is waited for (C-641)."""
-SERVER_QUICK = 1.0
-"""Seconds within which our own server answers if it isn't behind with everything."""
-SERVER_ROUNDS = 3
-"""Late answers after which that is how far the server is."""
+FINAL = ROUNDS + 1
+"""The number of the last question to our server before that."""
 RETRY_BRIDGE = 5.0
 """Seconds between two tries while there's no bridge (B-831)."""
 SAY_AGAIN = 60.0
@@ -67,7 +66,7 @@ def consider(turn: Turn) -> None:
         if member.nick in state.participants or not is_invitable(member, turn.around.config.visitors_enabled):
             continue
         if member.features is None:
-            turn.sooner("features", member.since + FEATURES_WAIT)
+            turn.sooner("features", member.since + FEATURES_WAIT - again(FEATURES_WAIT))
             continue
         if member.info.real_jid is not None:
             wait = state.invited.spend(bare(member.info.real_jid), turn.now, MAX_INVITATIONS, INVITATIONS_WINDOW)
@@ -99,15 +98,22 @@ def features_found(turn: Turn, nick: str, jid: str, features: Optional[Features]
 
 
 def ask_before_giving_up(turn: Turn, round_: int = 1) -> None:
-    """The timer for features ran out: that counts when our own server has answered (DESIGN, "Deadlines")."""
+    """The time for features is nearly over: that counts when our own server answers (``focus.silence``)."""
     if any(member.features is None for member in turn.state.members.values()):
         turn.request("features", turn.around.config.login_domain, "get", write_ping(), invite=round_)
 
 
+def ask_finally(turn: Turn) -> None:
+    """It is over, after a quick answer of our server: one more settles it."""
+    ask_before_giving_up(turn, FINAL)
+
+
 def server_answered(turn: Turn, asked_at: float, round_: int) -> None:
-    """A quick answer of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
-    if turn.now - asked_at > SERVER_QUICK and round_ < SERVER_ROUNDS:
+    """Two quick answers of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
+    if turn.now - asked_at > QUICK and round_ < ROUNDS:
         ask_before_giving_up(turn, round_ + 1)
+    elif round_ < FINAL:
+        turn.sooner("features-end", turn.now + again(FEATURES_WAIT))
     else:
         give_up_silent(turn)
 

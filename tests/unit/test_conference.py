@@ -165,6 +165,9 @@ class TestMembers:
         scene.mail(scene.answer(slow))
         assert not scene.take("conference-modify")
         scene.mail(scene.answer(scene.one("ping")))
+        assert not scene.take("conference-modify")
+        scene.pass_time(1.0)  # nor at once after that
+        scene.mail(scene.answer(scene.one("ping")))
         request = scene.one("conference-modify")
         assert request.find(".//{jitsi:colibri2}endpoint").get("id") == "mute0003"
 

@@ -281,6 +281,24 @@ class TestSilence:
         world.run(13)
         assert world.events()
 
+    @pytest.mark.parametrize("pause", [3.0, 3.6, 4.1, 4.7, 5.0, 5.3, 5.9, 6.6, 7.2, 8.8, 12.0])
+    def test_a_pause_of_the_server(self, pause):
+        """B-410, U-47: bridges are asked, and answer, after it; whatever it answers itself, nobody is moved."""
+        world = World(2, busy=[ONE, TWO]).run(20)
+        world.silent.update([ONE, TWO])
+        ping, pinged = world.checker._ask_place, []
+        ends = world.now + pause
+        world.checker._ask_place = lambda answered: pinged.append((world.now, answered))
+        world.run(pause)
+        world.checker._ask_place = ping
+        for asked, answered in pinged:
+            answered(Place.SLOW if ends - asked > 1.0 else Place.INSIDE)
+        world.run(0.2)
+        world.silent.clear()
+        assert pinged
+        world.run(20)
+        assert not world.events() and world.operational(ONE) and world.operational(TWO)
+
     @pytest.mark.parametrize("count, silent, seconds", [
         (3, 1, 5), (3, 2, 11), (5, 2, 5), (5, 3, 11), (1, 1, 5), (2, 1, 5), (2, 2, 11)])
     def test_many_together(self, count, silent, seconds):

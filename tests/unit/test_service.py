@@ -94,7 +94,7 @@ def test_a_stream_without_management_is_asked_whether_it_lives(world):
     assert not [el for el in pings(client) if el.get("to") == "meet.example"]
     answer(built, component, pings(component)[0])
     server_answers(built, client)
-    for seconds in (31, 16):
+    for seconds in (31, 15, 1):
         tick(built, clock, seconds)
         assert not component.dropped
         server_answers(built, client)

@@ -156,27 +156,64 @@ class TestRequests:
         assert self.answer("r1") and len(self.got) == 1
         assert not self.answer("r1")
 
+    def wait(self, until):
+        """Let time pass until something is due; it has to be then."""
+        self.now = until
+        assert self.requests.next_deadline() == until
+        self.requests.due(until)
+
     def test_a_deadline_waits_for_our_own_server(self):
         """DESIGN, "Deadlines": the answer that is already on its way comes first."""
         for name in ("r1", "r2"):
             self.requests.expect("client", name, "a@b/c", self.deliver)
-        self.now = 15.0
-        self.requests.due(self.now)
+        self.wait(14.0)
         assert len(self.sent) == 1 and "urn:xmpp:ping" in self.sent[0] and not self.got
+        assert self.answer("ping0", "auth.meet.example") and not self.got
+        self.wait(15.0)
+        assert len(self.sent) == 2 and not self.got
         assert self.answer("r1")
-        assert self.answer("ping0", "auth.meet.example")
+        assert self.answer("ping1", "auth.meet.example")
         assert [(i, iq is None) for i, iq in self.got] == [("r1", False), ("r2", True)]
 
     def test_a_server_that_is_behind_makes_nobody_silent(self):
         """It serves connections in turn: its slow answer says nothing about what it hasn't read yet."""
         self.requests.expect("client", "r1", "a@b/c", self.deliver)
-        self.now = 15.0
-        self.requests.due(self.now)
-        self.now = 18.0
+        self.wait(14.0)
+        self.now = 17.0
         self.answer("ping0", "auth.meet.example")
         assert not self.got and len(self.sent) == 2
-        self.now = 18.5
+        self.now = 17.5
         self.answer("ping1", "auth.meet.example")
+        self.wait(18.5)
+        self.answer("ping2", "auth.meet.example")
+        assert self.got == [("r1", None)]
+
+    def test_a_pause_just_before_the_end(self):
+        """U-47: the server was stuck and answers quickly again, but the peer has had no time yet."""
+        self.requests.expect("client", "r1", "a@b/c", self.deliver)
+        self.wait(14.0)
+        self.answer("ping0", "auth.meet.example")
+        self.wait(15.0)
+        self.now = 17.0
+        self.answer("ping1", "auth.meet.example")
+        assert not self.got and len(self.sent) == 3
+        self.answer("ping2", "auth.meet.example")
+        assert not self.got
+        self.wait(18.0)
+        self.answer("ping3", "auth.meet.example")
+        assert self.got == [("r1", None)]
+
+    def test_a_server_that_is_always_behind(self):
+        """That is how far it is: silence counts then."""
+        self.requests.expect("client", "r1", "a@b/c", self.deliver)
+        self.wait(14.0)
+        for number in range(4):
+            self.now += 2
+            self.answer("ping%d" % number, "auth.meet.example")
+        assert not self.got and len(self.sent) == 4
+        self.wait(23.0)
+        self.now += 2
+        self.answer("ping4", "auth.meet.example")
         assert self.got == [("r1", None)]
 
     def test_one_ping_serves_all(self):
@@ -194,7 +231,7 @@ class TestRequests:
         self.requests.due(self.now)
         assert not self.sent and self.requests.next_deadline() is None
         self.requests.connected(resumed=True)
-        assert self.requests.next_deadline() == 115.0
+        assert self.requests.next_deadline() == 114.75
 
     def test_a_new_stream_brings_no_old_answers(self):
         self.requests.expect("client", "r1", "a@b/c", self.deliver)
