@@ -61,8 +61,7 @@ class Room(Scene):
         self.mail(self.presence(nick, role=generation.role,
                                 extra="<stats-id>S-%s</stats-id>%s" % (nick, generation.in_presence)))
         if generation.announces is None:
-            self.pass_time(5)
-            self.mail(self.answer(self.one("ping")))
+            self.give_up_silent()
         request = self.one("conference-modify")
         self.mail(self.answer(request, modified) if modified else self.allocated(request))
         offer = self.one("session-initiate", to="%s/%s" % (ROOM, nick))

@@ -195,6 +195,13 @@ class Scene:
         return messages.Answered(request.get("id"), stanza("<iq type='%s' id='%s' from='%s'>%s</iq>" % (
             type, request.get("id"), request.get("to"), payload)))
 
+    def give_up_silent(self) -> Scene:
+        """Who doesn't answer service discovery is no longer waited for: our server has answered two pings (U-47)."""
+        for seconds in (4, 1):
+            self.pass_time(seconds)
+            self.mail(self.answer(self.one("ping")))
+        return self
+
     def timeout(self, request: Any) -> messages.Answered:
         return messages.Answered(request.get("id"), None)
 
