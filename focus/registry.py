@@ -252,6 +252,7 @@ class Conferences:
         self._wake_at.pop(conference, None)
         if self._by_room.get(room) is conference:
             del self._by_room[room]
+            self.around.throttle.forget(room)
             for meeting_id in [m for m, owner in self._meetings.items() if owner == room]:
                 del self._meetings[meeting_id]
 
@@ -265,6 +266,14 @@ class Conferences:
         for conference in self._by_room.values():
             if event.kind == "usable" or event.bridge in conference.state.bridges:
                 conference.mailbox.post(message)
+
+    def bridge_free(self, room: str, bridge: str) -> bool:
+        """A conference's turn to ask a bridge has come; whether it is there to hear it."""
+        conference = self._by_room.get(room)
+        if conference is None:
+            return False
+        conference.mailbox.post(messages.BridgeFree(bridge))
+        return True
 
     def features_found(self, room: str, nick: str, jid: str, features: Optional[Any]) -> None:
         """Discovery of a member ended."""

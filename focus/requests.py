@@ -41,15 +41,18 @@ class Requests:
         new_id: makes IQ ids.
         server: the server's own address, which is pinged.
         default: seconds a request has if its sender doesn't say (C-803).
+        fewer: told an address that has one request less to answer.
     """
 
     def __init__(self, now: Callable[[], float], send: Callable[[str, str], None], new_id: Callable[[], str],
-                 server: str, default: float) -> None:
+                 server: str, default: float, fewer: Callable[[str], None] = lambda to: None) -> None:
         self._now = now
         self._send = send
         self._new_id = new_id
         self._server = server
         self._default = default
+        self._fewer = fewer
+        self._in_flight: Dict[str, int] = {}
         self._pending: Dict[str, Pending] = {}
         self._deadlines: List[Tuple[float, str]] = []
         self._suspects: List[str] = []
@@ -65,12 +68,27 @@ class Requests:
                seconds: Optional[float] = None) -> None:
         """An answer from ``to`` is awaited for so many seconds (the default if None)."""
         seconds = self._default if seconds is None else seconds
+        self._in_flight[to] = self._in_flight.get(to, 0) + 1
         self._pending[request_id] = pending = Pending(connection, to, deliver, again(seconds))
         heapq.heappush(self._deadlines, (self._now() + seconds - pending.again, request_id))
 
+    def in_flight(self, to: str) -> int:
+        """How many requests to an address have no answer yet."""
+        return self._in_flight.get(to, 0)
+
     def forget(self, request_id: str) -> None:
         """Nobody waits for it any more."""
-        self._pending.pop(request_id, None)
+        if request_id in self._pending:
+            self._fewer(self._done(request_id).to)
+
+    def _done(self, request_id: str) -> Pending:
+        pending = self._pending.pop(request_id)
+        left = self._in_flight[pending.to] - 1
+        if left:
+            self._in_flight[pending.to] = left
+        else:
+            del self._in_flight[pending.to]
+        return pending
 
     def answered(self, connection: str, iq: Any) -> bool:
         """Hand a result or error to who waits for it; False if nobody does."""
@@ -81,8 +99,9 @@ class Requests:
         pending = self._pending.get(iq.id)
         if pending is None or pending.connection != connection or not _same(pending.to, iq.from_):
             return False
-        del self._pending[iq.id]
+        self._done(iq.id)
         pending.deliver(iq.id, iq)
+        self._fewer(pending.to)
         return True
 
     def next_deadline(self) -> Optional[float]:
@@ -126,8 +145,9 @@ class Requests:
                 self._pending[request_id] = pending._replace(final=True)
                 heapq.heappush(self._deadlines, (now + pending.again, request_id))
             else:
-                del self._pending[request_id]
+                self._done(request_id)
                 pending.deliver(request_id, None)
+                self._fewer(pending.to)
         if self._suspects and not self._check:
             self._ask_server()
 
@@ -142,6 +162,7 @@ class Requests:
         self._suspects = []
         if not resumed:
             self._pending.clear()
+            self._in_flight.clear()
         for request_id, pending in self._pending.items():
             self._pending[request_id] = pending._replace(final=False, late=0)
         self._deadlines = [(self._now() + self._default - pending.again, request_id)

@@ -19,6 +19,7 @@ from focus.bridge.finding.brewery import Brewery
 from focus.bridge.finding.components import Components
 from focus.bridge.finding.reports import Reports
 from focus.bridge.pool import Bridges
+from focus.bridge.throttle import Throttle
 from focus.caution import Caution
 from focus.clock import Clock
 from focus.conference.state import NICK, Request
@@ -109,11 +110,14 @@ class Service:
         config, now = self._config, self._now
         ids = Ids(self._opened.epoch if self._opened is not None else 0)
         self._new_id = ids
-        self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout)
+        self.requests = Requests(now, self._send, ids, config.login_domain, config.reply_timeout,
+                                 lambda to: self.throttle.call(to))
         self._lanes = Lanes(self._floor, self.requests, self._send, ids, LANES)
         rules = health_rules(config)
         self.bridges = Bridges.configured(config)
         self.conferences = Conferences(config, self._floor, self._lanes.start, log.context)
+        self.throttle = Throttle(config.max_requests_in_flight, self.requests.in_flight, now,
+                                 self.conferences.bridge_free)
         self.moves = Moves(self.conferences, self.bridges, config.brewery_jid, redistribution_of(config), now)
         self._features = FeatureFinder(self.requests, self._send, ids, self.conferences.features_found)
         self.brewery = Brewery(config.brewery_jid, self.bridges, now, self._enter_brewery,
@@ -128,7 +132,7 @@ class Service:
         self.conferences.around = Surroundings(
             config=config, codecs=config.codec, bridges=self.bridges, now=now, new_id=ids, send=self._send,
             expect=self._expect, discover=self._features.discover, caps=focus_caps(), own_jid=self._own_jid,
-            connected=self._is_connected, claim_meeting=self.conferences.claim_meeting,
+            connected=self._is_connected, throttle=self.throttle, claim_meeting=self.conferences.claim_meeting,
             tell=self.conferences.bridge_event)
         router = Router(Parts(config, self.requests, self._lanes, self._features, self.conferences, self.brewery,
                               self._send, self._on_connection, self._on_timers, self._heard_answer, self.reports))
@@ -255,6 +259,7 @@ class Service:
         self._up = True
         self.requests.connected(event.resumed)
         if not event.resumed:
+            self.throttle.begin_anew()
             self._lanes.disconnected()
             self._features.disconnected()
             self._greet()

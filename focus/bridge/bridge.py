@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from focus.bridge.choice.stress import RAMPUP_BUCKET, RESTARTS_BUCKET, Window
 from focus.journal.rows import Row
@@ -16,6 +16,8 @@ NAMED = "named"            # the operator says that it is there
 BREWERY = "brewery"        # it stands in the brewery (B-105)
 WEIGHT = {ASKED: 0, PUBLISHED: 1, DISCOVERED: 2, NAMED: 3, BREWERY: 4}
 """A bridge that is found in two ways is what weighs more."""
+COMPLAINTS = 2
+"""Participants who ask for a new session of their own accord, with which a silent bridge needs no second proof."""
 
 
 class PoolEvent(NamedTuple):
@@ -65,6 +67,8 @@ class Bridge(Row):
     conferences: int = field(default=0, metadata={"journal": False})
     recent: Window = field(default_factory=lambda: Window(RAMPUP_BUCKET), metadata={"journal": False})
     """Endpoints we put on it (B-303)."""
+    complained_at: Tuple[float, ...] = field(default=(), metadata={"journal": False})
+    """When endpoints asked for a new session, the last ``COMPLAINTS`` times."""
     restarts: Window = field(default_factory=lambda: Window(RESTARTS_BUCKET), metadata={"journal": False})
     """Restart requests of endpoints on it (B-306)."""
     restart_requests: int = field(default=0, metadata={"journal": False})

@@ -13,7 +13,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from focus.bridge.bridge import BREWERY, Bridge, PoolEvent
+from focus.bridge.bridge import BREWERY, COMPLAINTS, Bridge, PoolEvent
 from focus.bridge.pool import Bridges
 from focus.silence import again
 
@@ -21,6 +21,8 @@ QUESTIONS = 3
 """So many questions are asked of a busy bridge in the time after which its silence means that it is dead."""
 PROBE = 3.0
 """Seconds a bridge that is in doubt has to answer (B-825)."""
+COMPLAINTS_WINDOW = 30.0
+"""When ``COMPLAINTS`` participants asked for new sessions within so many seconds, one unanswered check is enough."""
 NOT_THERE = frozenset(("remote-server-timeout", "remote-server-not-found", "item-not-found", "recipient-unavailable"))
 """What a server says in the name of a component that isn't connected (B-1001)."""
 LONGEST_WAIT = 2.0
@@ -193,12 +195,16 @@ class Health:
         return [PoolEvent("lost", bridge.jid, why)]
 
     def _unanswered(self, bridge: Bridge, watch: _Watch, now: float) -> None:
-        """B-404: asked once more after a while, then called not operational; its conferences stay."""
+        """B-404: asked once more after a while, then called not operational; its conferences stay.
+
+        It isn't asked once more if participants complain as well (B-825).
+        """
         lately = self._signs.answered_at(bridge) > now - self.rules.reply_timeout
         if lately or self._is_judged_by_presence(bridge):
             return
         watch.timeouts += 1
-        if self.rules.retry_delay and watch.timeouts == 1:
+        complaints = [at for at in bridge.complained_at if now - at < COMPLAINTS_WINDOW]
+        if self.rules.retry_delay and watch.timeouts == 1 and len(complaints) < COMPLAINTS:
             pause = self.rules.retry_delay
         else:
             self._mark(bridge.jid, "it doesn't answer health checks", now)

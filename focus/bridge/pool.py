@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Collection, Dict, List, Optional, Sequence, Set, Tuple, Union
 
-from focus.bridge.bridge import ASKED, BREWERY, WEIGHT, Bridge, PoolEvent
+from focus.bridge.bridge import ASKED, BREWERY, COMPLAINTS, WEIGHT, Bridge, PoolEvent
 from focus.bridge.choice.ranking import Ranking
 from focus.bridge.choice.rules import Candidate, Choice, InUse, Refusal, Rules, Wish, rules_of
 from focus.bridge.choice.selection import choose, is_rate_limited
@@ -319,6 +319,7 @@ class Bridges:
             return
         bridge.restart_requests += 1
         bridge.restarts.add(now)
+        bridge.complained_at = (*bridge.complained_at, now)[-COMPLAINTS:]
         requests = bridge.restarts.count(now, self._ice.interval)
         if self._ice.is_failing(requests, bridge.endpoints):
             if not self.is_failing_ice(bridge, now):

@@ -12,6 +12,7 @@ from typing import Any, List, Optional
 
 from focus.bridge import channels, relays
 from focus.bridge.dialect import COLIBRI1, COLIBRI2
+from focus.bridge.throttle import LOOK_AGAIN
 from focus.conference.offer import ASSUMED_FEATURES, CodecConfig, capabilities_for, media_for, without_mixing
 from focus.conference.state import CREATING, LEAVING, NEW, READY, BridgeSession, Clearing, Endpoint, Participant
 from focus.conference.turn import Turn
@@ -171,12 +172,15 @@ def flush(turn: Turn, bridge_jid: str) -> None:
         return
     if session.dialect == COLIBRI1:
         channels.forget_expired(session)
+    waits = False
     for row in list(session.endpoints.values()):
         if not row.asked:
             if row.id in session.expiring:
                 turn.sooner("bridges", session.expiring[row.id])
-            elif row.id not in session.expired and not relays.is_leaving(session, row.id):
-                _send_creation(turn, session, row)
+            elif not (waits or row.id in session.expired or relays.is_leaving(session, row.id)):
+                waits = not _may_be_asked(turn, bridge_jid)
+                if not waits:
+                    _send_creation(turn, session, row)
                 if session.phase == CREATING:
                     return
         elif row.created:
@@ -198,6 +202,16 @@ def flush(turn: Turn, bridge_jid: str) -> None:
             flush(turn, bridge_jid)
         return
     relays.flush(turn, session, may_expire=is_held)
+
+
+def _may_be_asked(turn: Turn, bridge_jid: str) -> bool:
+    """Whether the bridge hasn't too much to answer; if it has, the conference is told when that is over (B-612)."""
+    throttle = turn.around.throttle
+    if throttle.has_room(bridge_jid, turn.requested.get(bridge_jid, 0)):
+        return True
+    throttle.wait(bridge_jid, turn.state.room)
+    turn.sooner("bridges", turn.now + LOOK_AGAIN)
+    return False
 
 
 def _is_dialect_known(turn: Turn, session: BridgeSession) -> bool:

@@ -208,6 +208,13 @@ def _bridge_known(turn: Turn, message: messages.BridgeKnown) -> None:
     turn.dirty_bridges.add(message.bridge)
 
 
+def _bridge_free(turn: Turn, message: messages.BridgeFree) -> None:
+    throttle, bridge = turn.around.throttle, message.bridge
+    throttle.come(bridge, turn.state.room)
+    bridge_session.flush(turn, bridge)
+    throttle.call(bridge, turn.requested.get(bridge, 0))
+
+
 def _bridge_lost(turn: Turn, message: messages.BridgeLost) -> None:
     inviting.bridge_gone(turn, message.bridge, message.reason)
 
@@ -277,6 +284,7 @@ HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
     messages.Wake: _wake,
     messages.BridgeUsable: _bridge_usable,
     messages.BridgeKnown: _bridge_known,
+    messages.BridgeFree: _bridge_free,
     messages.BridgeLost: _bridge_lost,
     messages.MoveEndpoints: moving.move,
     messages.ConnectionBack: _connection_back,

@@ -64,6 +64,12 @@ class BridgeKnown(NamedTuple):
     bridge: str
 
 
+class BridgeFree(NamedTuple):
+    """The conference's turn has come to ask a bridge for an endpoint (B-612)."""
+
+    bridge: str
+
+
 class BridgeLost(NamedTuple):
     """A bridge left, failed its health check or is shutting down: conferences leave it (B-801, B-803, B-804)."""
 

@@ -39,6 +39,8 @@ class Surroundings(NamedTuple):
     own_jid: Callable[[], str]
     """Full JID of the focus user."""
     connected: Callable[[], bool]
+    throttle: Any
+    """``bridge.throttle.Throttle``"""
     claim_meeting: Callable[[str, str], bool]
     """``claim_meeting(meeting id, room)``: whether no other room has it (C-426)."""
     tell: Callable[[Any], None]
@@ -49,7 +51,7 @@ class Turn:
     """State, time and output of one turn."""
 
     __slots__ = ("around", "bodies", "dirty_bridges", "elect", "expired", "flush", "given", "log", "now",
-                 "output", "spawn", "state", "watched")
+                 "output", "requested", "spawn", "state", "watched")
 
     def __init__(self, state: ConferenceState, around: Surroundings, log: Any) -> None:
         self.state = state
@@ -69,6 +71,8 @@ class Turn:
         """What leaves if the turn stands: connection name and stanza."""
         self.watched: List[Tuple[Request, Optional[float]]] = []
         """Requests made in this turn, and how many seconds their answers have."""
+        self.requested: Dict[str, int] = {}
+        """How many of them go to each address."""
         self.given: Dict[str, Optional[StanzaError]] = {}
         """Id of a request that came over the room to the refusal it got, None if it was fulfilled."""
         self.bodies: Dict[Any, Any] = {}
@@ -96,6 +100,7 @@ class Turn:
         row = Request(self.around.new_id(), kind, to, endpoint, invite, session, self.now)
         self.state.requests[row.id] = row
         self.watched.append((row, seconds))
+        self.requested[to] = self.requested.get(to, 0) + 1
         if isinstance(payload, Shared):
             self.send(write_shared_iq(iq_type, row.id, to, payload))
         else:

@@ -150,6 +150,9 @@ _BRIDGE = (
          "says."),
     _row("no_bridge_grace", duration(0, 3600), "30 s", "bridge.no_bridge_grace",
          "How long a conference waits for a bridge before the clients are told that there is none."),
+    _row("max_requests_in_flight", number(0, 100000, "requests"), "50", "bridge.max_requests_in_flight",
+         "A bridge that hasn't answered so many requests isn't asked for further endpoints until it has answered some "
+         "of them, so that thousands who are invited at once don't make it answer too late; 0: no limit."),
     _row("topology_strategy",
          kinds.class_name("TopologyStrategy", "SingleMeshTopologyStrategy", "VisitorTopologyStrategy"),
          "SingleMeshTopologyStrategy", "bridge.topology_strategy",

@@ -62,6 +62,8 @@ class Config:
     colibri: str
     colibri1_bridges: Tuple[str, ...]
     no_bridge_grace: float
+    max_requests_in_flight: int
+    """0: no limit."""
     selection_strategy: str
     """The reference's name of it, as of the next two (``bridge.rules``)."""
     participant_selection_strategy: Optional[str]

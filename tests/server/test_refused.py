@@ -20,17 +20,13 @@ from tests.support import media
 from tests.support.client import Client
 from tests.support.focus_process import FocusProcess
 from tests.support.prosody import Prosody
-from tests.support.stage import Stage, full_prosody, unavailable_focus, wait_usable
-
-HIBERNATION = 10
-QUEUE = 60
+from tests.support.stage import HIBERNATION, QUEUE, Stage, forgetful_prosody, unavailable_focus, wait_usable
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Prosody]:
     """Keeps a cut stream for a short time and few stanzas."""
-    settings = "smacks_hibernation_time = %d\nsmacks_max_queue_size = %d\n" % (HIBERNATION, QUEUE)
-    with full_prosody(mended=True, more_global=settings) as prosody:
+    with forgetful_prosody() as prosody:
         yield prosody
 
 

@@ -12,18 +12,15 @@ from tests.support.client import Client
 from tests.support.focus_process import FocusProcess
 from tests.support.prosody import Prosody
 from tests.support.split_scene import check_links
-from tests.support.stage import Stage, full_prosody, unavailable_focus, wait_usable
+from tests.support.stage import HIBERNATION, QUEUE, Stage, forgetful_prosody, unavailable_focus, wait_usable
 
-HIBERNATION = 10
-QUEUE = 60
 OPTIONS = ("--octo_enabled=true", "--selection_strategy=split", "--reply_timeout=3", "--server_queue=%d" % QUEUE)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Prosody]:
     """A server of this module's own, that resumes streams, and keeps few stanzas for a short time."""
-    settings = "smacks_hibernation_time = %d\nsmacks_max_queue_size = %d\n" % (HIBERNATION, QUEUE)
-    with full_prosody(mended=True, more_global=settings) as prosody:
+    with forgetful_prosody() as prosody:
         yield prosody
 
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 from lxml import etree
 
 from focus.bridge.pool import Bridges
+from focus.bridge.throttle import Throttle
 from focus.conference import joining, messages
 from focus.conference.conference import Conference
 from focus.conference.offer import Features
@@ -66,6 +67,10 @@ class Scene:
         """Elements sent and not yet looked at."""
         self.connections: List[str] = []
         self.deadlines: Dict[str, Optional[float]] = {}
+        self.in_flight = 0
+        """Requests that a bridge has to answer besides."""
+        self.called: List[str] = []
+        """Bridges that the conference may ask again."""
         self.lanes: List[Any] = []
         self.told: List[Any] = []
         """Bridge events for all conferences."""
@@ -78,11 +83,14 @@ class Scene:
         self._ids = itertools.count(1)
         self._next_accept = itertools.count(1)
         self._jingles = itertools.count(1)
+        self.throttle = Throttle(self.config.max_requests_in_flight, lambda to: self.in_flight, lambda: self.now,
+                                 self._call)
         around = Surroundings(
             config=self.config, codecs=self.config.codec, bridges=self.bridges, now=lambda: self.now,
             new_id=lambda: "f%d" % next(self._ids), send=self._send, expect=self._expect,
             discover=lambda room, info, jid: self.features, caps=focus_caps(), own_jid=lambda: FOCUS,
-            connected=lambda: self.up, claim_meeting=lambda meeting, room: True, tell=self.told.append)
+            connected=lambda: self.up, throttle=self.throttle,
+            claim_meeting=lambda meeting, room: True, tell=self.told.append)
         self.state = ConferenceState(room=ROOM, number=1, created_at=self.now, properties=properties or {},
                                      published=Published("standup", {"support-terminate-restart": "true"}))
         self.journal: Dict[Any, Any] = {}
@@ -139,6 +147,10 @@ class Scene:
 
     def _expect(self, connection: str, request: Request, room: str, seconds: Optional[float]) -> None:
         self.deadlines[request.id] = seconds
+
+    def _call(self, room: str, bridge: str) -> bool:
+        self.called.append(bridge)
+        return True
 
     def _timer(self, _: Conference, when: Optional[float]) -> None:
         self.wake_at = when

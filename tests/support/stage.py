@@ -68,6 +68,16 @@ def full_prosody(mended: bool = False, managed: bool = True, shell: bool = False
     return Prosody(extra_global=EXTRA_GLOBAL + more_global, extra_hosts=hosts, **settings)
 
 
+HIBERNATION = 10
+QUEUE = 60
+
+
+def forgetful_prosody() -> Prosody:
+    """One that resumes streams, and keeps a cut one for ``HIBERNATION`` seconds and ``QUEUE`` stanzas only."""
+    return full_prosody(mended=True, more_global="smacks_hibernation_time = %d\nsmacks_max_queue_size = %d\n" % (
+        HIBERNATION, QUEUE))
+
+
 def wait_usable(focus: FocusProcess, timeout: float = 30.0, component: bool = True) -> None:
     """Wait until the focus answers at its full JID, stands in the brewery, and is there as a component, too."""
     with Loop() as loop:

@@ -132,6 +132,19 @@ class TestOrdinaryChecks:
         world.run(1.5)
         assert not world.operational() and not world.events()
 
+    @pytest.mark.parametrize("complaints, before, asked", [(2, 0, 1), (2, 40, 2), (1, 0, 2)])
+    def test_no_second_question_when_participants_complain(self, complaints, before, asked):
+        """B-825: without the rule of silence this is what a call on a dead bridge waits for."""
+        world = World(silence=0.0, busy=[ONE])
+        world.silent.add(ONE)
+        world.run(10.1)
+        for _ in range(complaints):
+            world.bridges.restart_requested(ONE, world.now + 10 - before)
+        world.run(world.asked[0][0] + 15.5 - world.now)
+        assert world.operational() is (asked == 2)
+        world.run(4.7)
+        assert len(world.asked) == asked
+
     def test_no_second_question(self):
         """B-404: with a delay of 0 the first one decides."""
         world = World(retry_delay=0.0)

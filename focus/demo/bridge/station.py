@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from abc import ABC, abstractmethod
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from lxml import etree
@@ -47,7 +48,7 @@ ERROR_TYPES = {
 }
 
 
-class Station:
+class Station(ABC):
     """One bridge at one server. `statistics` gives what to publish; `on_iq` gets requests."""
 
     client_class = Client
@@ -99,19 +100,19 @@ class Station:
             self._farewell()
             self._client.close()
 
+    @abstractmethod
     def refusal(self, sender: str) -> str:
         """The condition with which a request about calls from this address is refused, or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def publish(self) -> None:
         """Publish the statistics now."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _stay(self, client: Client) -> None:
         """Do what is to be done while the stream is up."""
-        raise NotImplementedError
 
-    def _farewell(self) -> None:
+    def _farewell(self) -> None:  # noqa: B027 nothing is fine
         """What is said before the stream is closed."""
 
     def _write_stats(self) -> str:
@@ -130,7 +131,7 @@ class Station:
         elif name == "iq" and kind == "error":
             self._journal.note("iq_refused", id=element.get("id"), by=element.get("from"), why=conditions(element))
 
-    def _presence(self, element: Any) -> None:
+    def _presence(self, element: Any) -> None:  # noqa: B027 nothing is fine
         """Presence of somebody."""
 
 
