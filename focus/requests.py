@@ -138,18 +138,19 @@ class Requests:
             pending = self._pending.get(request_id)
             if pending is None:
                 continue
-            if is_late and pending.late < ROUNDS:
-                self._pending[request_id] = pending._replace(late=pending.late + 1, final=False)
+            late = pending.late + is_late
+            if is_late and late < ROUNDS:
+                self._pending[request_id] = pending._replace(late=late, final=False)
                 self._suspects.append(request_id)
-            elif not pending.final:
+            elif not pending.final and late < ROUNDS:
                 self._pending[request_id] = pending._replace(final=True)
                 heapq.heappush(self._deadlines, (now + pending.again, request_id))
             else:
                 self._done(request_id)
                 pending.deliver(request_id, None)
                 self._fewer(pending.to)
-        if self._suspects and not self._check:
-            self._ask_server()
+        if self._suspects:
+            self.due(now)  # those that are due by now have part in the next ping
 
     def disconnected(self) -> None:
         """No deadline runs while there is no stream."""

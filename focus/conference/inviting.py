@@ -110,9 +110,10 @@ def ask_finally(turn: Turn) -> None:
 
 def server_answered(turn: Turn, asked_at: float, round_: int) -> None:
     """Two quick answers of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
-    if turn.now - asked_at > QUICK and round_ < ROUNDS:
+    is_late = turn.now - asked_at > QUICK
+    if is_late and round_ < ROUNDS:
         ask_before_giving_up(turn, round_ + 1)
-    elif round_ < FINAL:
+    elif not is_late and round_ < FINAL:
         turn.sooner("features-end", turn.now + again(FEATURES_WAIT))
     else:
         give_up_silent(turn)
