@@ -1,12 +1,14 @@
 """Moving endpoints from one bridge to others: on request of the operator, and when a bridge has too much load.
 
-Runs in the ticker, between turns. It only says who has to go; the conference itself moves them in its next turn.
+The operator's request to make links between bridges again is here too. Runs in the ticker, between turns. It only says
+who has to go; the conference itself moves them in its next turn.
 """
 from __future__ import annotations
 
 import logging
 from typing import Any, Callable, List, NamedTuple, Optional
 
+from focus.bridge import relays
 from focus.bridge.choice.moving import Hosted, pick, pick_whole, share
 from focus.bridge.choice.redistribution import Redistribution, Redistributor
 from focus.bridge.choice.rules import SINGLE
@@ -22,6 +24,13 @@ class Moved(NamedTuple):
     """What was asked for."""
 
     endpoints: int
+    conferences: int
+
+
+class Rebuilt(NamedTuple):
+    """What was asked for."""
+
+    links: int
     conferences: int
 
 
@@ -91,6 +100,31 @@ class Moves:
             if endpoint in session.endpoints and only in (None, session.bridge):
                 return self._move(session.bridge, [Hosted(state.room, (endpoint,))], exclude, "as requested")
         return Moved(0, 0)
+
+    def rebuild_links(self, bridge: str, other: Optional[str] = None, conference: Optional[str] = None) -> Rebuilt:
+        """Make the links between bridges again: bridges don't say when one of them fails (K-539).
+
+        Args:
+            bridge: full occupant JID, or nickname in the brewery.
+            other: only the links to this bridge.
+            conference: only those of this room (bare JID).
+
+        Raises:
+            NotFound: there is no such bridge or conference.
+        """
+        jid, to = self._find_bridge(bridge), None if other is None else self._find_bridge(other)
+        if conference is not None:
+            self._find_conference(conference)
+        links = conferences = 0
+        for part in self._conferences:
+            session = part.state.bridges.get(jid)
+            if session is None or part.is_over or (conference is not None and part.state.room != bare(conference)):
+                continue
+            found = len(relays.wanted_links(session, to))
+            if found:
+                links, conferences = links + found, conferences + 1
+                part.mailbox.post(messages.RebuildLinks(jid, to))
+        return Rebuilt(links, conferences)
 
     # --- by itself -------------------------------------------------------------------------------------------
 

@@ -116,8 +116,11 @@ def begin_anew(turn: Turn, session: BridgeSession) -> None:
     align(turn)
 
 
-def renew(turn: Turn, session: BridgeSession, relay: Relay, refused_sctp: bool = False) -> None:
-    """Make a link again, both sides, since they have to fit: without SCTP if the session's bridge refused that."""
+def renew(turn: Turn, session: BridgeSession, relay: Relay, refused_sctp: bool = False, counts: bool = True) -> None:
+    """Make a link again, both sides, since they have to fit: without SCTP if the session's bridge refused that.
+
+    ``counts``: it was necessary, which a link mustn't be too often.
+    """
     other = turn.state.bridges[relay.bridge]
     opposite = other.relays[relay.link]
     if refused_sctp:
@@ -130,8 +133,23 @@ def renew(turn: Turn, session: BridgeSession, relay: Relay, refused_sctp: bool =
         row = side.relays[new]
         row.sctp = False if refused_sctp or relay.sctp is False else None
         row.refused_sctp = before.refused_sctp or (refused_sctp and side is session)
-        row.renewals = relay.renewals + (0 if refused_sctp else 1)
+        row.renewals = relay.renewals + (0 if refused_sctp or not counts else 1)
     align(turn)
+
+
+def rebuild(turn: Turn, bridge_jid: str, other: Optional[str]) -> int:
+    """Make a bridge's links again as the operator wants it: all, or the one to another bridge (K-539); how many."""
+    session = turn.state.bridges.get(bridge_jid)
+    links = [] if session is None else wanted_links(session, other)
+    for relay in links:
+        turn.log.info("Rebuilding the link between %s and %s, as requested", bridge_jid, relay.bridge)
+        renew(turn, turn.state.bridges[bridge_jid], relay, counts=False)
+    return len(links)
+
+
+def wanted_links(session: BridgeSession, other: Optional[str] = None) -> List[Relay]:
+    """The session's side of the links that aren't on their way out: all, or the one to another bridge."""
+    return [relay for relay in session.relays.values() if relay.is_wanted and other in (None, relay.bridge)]
 
 
 def announce(turn: Turn, session: BridgeSession, endpoint: Endpoint) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from gevent import Greenlet
 
-from focus.bridge import replies
+from focus.bridge import relays, replies
 from focus.bridge import session as bridge_session
 from focus.conference import (
     asking,
@@ -215,6 +215,10 @@ def _bridge_free(turn: Turn, message: messages.BridgeFree) -> None:
     throttle.call(bridge, turn.requested.get(bridge, 0))
 
 
+def _rebuild_links(turn: Turn, message: messages.RebuildLinks) -> None:
+    relays.rebuild(turn, message.bridge, message.other)
+
+
 def _bridge_lost(turn: Turn, message: messages.BridgeLost) -> None:
     inviting.bridge_gone(turn, message.bridge, message.reason)
 
@@ -287,6 +291,7 @@ HANDLERS: Dict[type, Callable[[Turn, Any], None]] = {
     messages.BridgeFree: _bridge_free,
     messages.BridgeLost: _bridge_lost,
     messages.MoveEndpoints: moving.move,
+    messages.RebuildLinks: _rebuild_links,
     messages.ConnectionBack: _connection_back,
     messages.Stop: _stop,
 }

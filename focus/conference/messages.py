@@ -86,6 +86,13 @@ class MoveEndpoints(NamedTuple):
     reason: str
 
 
+class RebuildLinks(NamedTuple):
+    """The operator wants a bridge's links to be made again: all, or the one to another bridge (K-539)."""
+
+    bridge: str
+    other: Optional[str]
+
+
 class ConnectionBack(NamedTuple):
     """The stream is up again; ``resumed`` tells whether the room ever saw us leave (C-1033)."""
 

@@ -7,8 +7,9 @@ import pytest
 
 from focus.bridge.choice.moving import Hosted, pick, pick_whole, share
 from focus.bridge.choice.redistribution import Redistribution, Redistributor
-from focus.moves import Moved, Moves, NotFound
+from focus.moves import Moved, Moves, NotFound, Rebuilt
 from tests.support.harness import BRIDGE, SECOND_BRIDGE, Scene, Stats
+from tests.support.split_scene import SplitScene
 
 BREWERY, _, NAME = BRIDGE.partition("/")
 OFF = Redistribution()
@@ -277,3 +278,50 @@ class TestRedistribution:
         scene.now += 60.0
         made.redistribute(False)
         assert made.next_at == scene.now + 60.0 and not scene.bridges.counters.redistributed
+
+
+class TestRebuildLinks:
+    """K-539: bridges don't say that a link between them has failed; the operator can have it made again."""
+
+    def linked(self) -> SplitScene:
+        scene = SplitScene("ABC")
+        scene.bring_in("p1-a", "p2-b", "p3-c")
+        scene.check_bridges()
+        return scene
+
+    @pytest.mark.parametrize("other, count", [(None, 2), ("B", 1)])
+    def test_expired_and_made_again(self, other, count):
+        """Both sides expire before either is created; nobody is invited again, and all are known to each as before."""
+        scene = self.linked()
+        made, links = moves(scene), {link for session in scene.state.bridges.values() for link in session.relays}
+        scene.sent.clear()
+        assert made.rebuild_links("A", other) == Rebuilt(count, 1)
+        scene.mail(*scene.conference.mailbox.take())
+        expiries = scene.requests()
+        assert len(expiries) == 2 * count and all(el[0][0].get("expire") == "true" for el in expiries)
+        scene.settle()
+        scene.check_bridges()
+        after = {link for session in scene.state.bridges.values() for link in session.relays}
+        assert len(links - after) == count and len(after) == 3
+        assert all(p.invite <= 3 for p in scene.state.participants.values())
+
+    def test_again_and_again(self):
+        """What the operator wants isn't counted among the failures of a link."""
+        scene = self.linked()
+        made = moves(scene)
+        for _ in range(10):
+            made.rebuild_links("A", "B")
+            made.settle()
+        scene.check_bridges()
+        assert not scene.state.drops
+
+    def test_where_there_is_nothing(self):
+        scene = self.linked()
+        made = moves(scene)
+        assert made.rebuild_links("A", "A") == Rebuilt(0, 0)
+        assert made.rebuild_links("A", conference=scene.state.room) == Rebuilt(2, 1)
+        for wrong in (("nobody", None, None), ("A", "nobody", None), ("A", None, "nowhere@conference.meet.example")):
+            with pytest.raises(NotFound):
+                made.rebuild_links(*wrong)
+        scene.announce("D")
+        assert made.rebuild_links("D") == Rebuilt(0, 0)
