@@ -211,6 +211,7 @@ def _bridge_known(turn: Turn, message: messages.BridgeKnown) -> None:
 def _bridge_free(turn: Turn, message: messages.BridgeFree) -> None:
     throttle, bridge = turn.around.throttle, message.bridge
     throttle.come(bridge, turn.state.room)
+    moving.give_up_waiting(turn, bridge)
     bridge_session.flush(turn, bridge)
     throttle.call(bridge, turn.requested.get(bridge, 0))
 

@@ -1,4 +1,5 @@
-"""Endpoints that have to leave a bridge because somebody wants it so, not because anything failed (B-864, B-867)."""
+"""Endpoints that leave a bridge although nothing of theirs has failed: somebody wants it so (B-864, B-867), or they
+waited for it and see others fail (B-612)."""
 from __future__ import annotations
 
 from focus.bridge import session as bridge_session
@@ -32,3 +33,14 @@ def move(turn: Turn, message: messages.MoveEndpoints) -> None:
     for endpoint in endpoints:
         bridge_session.release(turn, session, endpoint)
     inviting.reinvite(turn, endpoints, without=without)
+
+
+def give_up_waiting(turn: Turn, bridge_jid: str) -> None:
+    """Those for whom a bridge wasn't asked yet needn't be its next ones to fail, if it has failed meanwhile (B-612)."""
+    session, bridge = turn.state.bridges.get(bridge_jid), turn.around.bridges.get(bridge_jid)
+    if session is None or (bridge is not None and turn.around.bridges.is_operational(bridge, turn.now)):
+        return
+    endpoints = [row.id for row in session.endpoints.values() if not row.asked]
+    for endpoint in endpoints:
+        bridge_session.release(turn, session, endpoint)
+    inviting.reinvite(turn, endpoints)

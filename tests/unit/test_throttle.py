@@ -9,7 +9,7 @@ from focus.bridge.throttle import LOOK_AGAIN, Throttle
 from focus.conference import messages
 from focus.requests import Requests
 from focus.stanzas.stanza import Iq
-from tests.support.harness import BRIDGE, Scene
+from tests.support.harness import BRIDGE, SECOND_BRIDGE, Scene
 
 ONE, TWO = "brewery@c/one", "brewery@c/two"
 
@@ -183,6 +183,21 @@ class TestConference:
         scene.in_flight = 0
         scene.pass_time(LOOK_AGAIN)
         assert len(scene.take("conference-modify")) == 1
+
+    @pytest.mark.parametrize("bridges", [1, 2])
+    def test_the_bridge_fails_meanwhile(self, bridges):
+        """Who waited needn't find out for itself: another bridge, or none as long as there is none."""
+        scene = Scene(max_requests_in_flight="3", bridges=bridges)
+        scene.in_flight = 3
+        scene.join("anna0001", "bo000002", "cy000003")
+        assert list(scene.state.bridges) == [BRIDGE]
+        scene.bridges.failed(BRIDGE, "timeout", scene.now)
+        scene.in_flight = 0
+        scene.throttle.call(BRIDGE)
+        scene.mail(messages.BridgeFree(BRIDGE))
+        assert [el.get("to") for el in scene.take("conference-modify")] == [SECOND_BRIDGE] * (bridges - 1)
+        assert list(scene.state.bridges) == [SECOND_BRIDGE] * (bridges - 1)
+        assert {p.phase for p in scene.state.participants.values()} == {"waiting" if bridges == 1 else "allocating"}
 
     def test_those_that_leave_meanwhile(self):
         scene = self.scene()
