@@ -96,7 +96,7 @@ class Checker:
             self._ask(question.bridge, health.rules.reply_timeout, self._answer_to(health, question))
         self._suspect(health, now)
         self._note_failures(health)
-        self._due = min(health.due(now), self._second_at(health))
+        self._due = health.due(now) if self._asking_place else min(health.due(now), self._second_at(health))
 
     def _suspect(self, health: Health, now: float) -> None:
         """Ask for our place twice before a bridge is called silent; once before it is judged by a refusal."""
@@ -134,7 +134,7 @@ class Checker:
             return
         self._publish(health.judge_refusals(now))
         second_at = self._second_at(health)
-        if second_at <= now <= second_at + QUICK:
+        if second_at <= now <= second_at + 2 * QUICK:
             self._publish(health.judge(now))
             self._check_presences(health, now)
         if self._first_at is None or second_at <= now:  # this answer is the first of the next two

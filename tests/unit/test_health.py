@@ -294,6 +294,24 @@ class TestSilence:
         world.run(13)
         assert world.events()
 
+    @pytest.mark.parametrize("presence", [False, True])
+    def test_nothing_is_due_while_the_server_is_asked(self, presence):
+        """The ticker isn't woken again and again meanwhile."""
+        world = World(busy=[ONE], use_presence=presence, presence_timeout=4.0)
+        world.silent.add(ONE)
+        ping, waiting = world.checker._ask_place, []
+        world.checker._ask_place = waiting.append
+        for _ in range(2):
+            while not waiting:
+                world.run(0.05)
+            for _ in range(8):
+                world.checker.tick()
+                assert world.checker.due > world.now
+                world.run(0.1)
+            waiting.pop()(Place.INSIDE)
+        world.checker._ask_place = ping
+        assert world.run(3).events()
+
     @pytest.mark.parametrize("pause", [3.0, 3.6, 4.1, 4.7, 5.0, 5.3, 5.9, 6.6, 7.2, 8.8, 12.0])
     def test_a_pause_of_the_server(self, pause):
         """B-410, U-47: bridges are asked, and answer, after it; whatever it answers itself, nobody is moved."""
