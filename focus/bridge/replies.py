@@ -182,6 +182,7 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     sending.let_others_ask(turn, session.bridge)
     turn.log.warning("Allocation of %s on %s failed: %s -> %s", request.endpoint, session.bridge, verdict.why,
                      verdict.step.value)
+    _say_who_is_at_fault(turn, session.bridge, request, failure)
     was_creating = session.phase == CREATING
     _mark(turn, session.bridge, verdict)
     if failure.condition == "internal-server-error":
@@ -205,6 +206,15 @@ def _allocation_failed(turn: Turn, session: BridgeSession, row: Optional[Endpoin
     if verdict.step is Step.RETRY_ELSEWHERE:
         return _give_up_endpoint(turn, session, row, request, failure, was_creating)
     return [drop(turn, session, verdict.why)]
+
+
+def _say_who_is_at_fault(turn: Turn, bridge_jid: str, request: Request, failure: Failure) -> None:
+    """A bridge doesn't answer what it can't read (K-113): then it isn't the bridge that has to be mended (KT-14)."""
+    bridges = turn.around.bridges
+    bridge = bridges.get(bridge_jid)
+    if failure.condition == TIMEOUT and bridge is not None and bridges.signs.answered_at(bridge) > request.at:
+        turn.log.warning("%s has answered other requests meanwhile; if this happens again, see its log for a request "
+                         "that it couldn't parse, which would be our mistake", bridge_jid)
 
 
 def _give_up_endpoint(turn: Turn, session: BridgeSession, row: Optional[Endpoint], request: Request,

@@ -223,6 +223,19 @@ class TestTransports:
         assert scene.one("conference-modify").find(fingerprint).get("setup") == "active"
 
 
+class TestUnreadRequests:
+    @pytest.mark.parametrize("answers", [True, False])
+    def test_the_log_says_whose_fault_it_may_be(self, caplog, answers):
+        """K-113, KT-14: a bridge that answers others, but not this, may not have been able to read it."""
+        scene = Scene().join("anna0001", "bo000002")
+        request = scene.one("conference-modify")
+        if answers:
+            scene.bridges.signs.answered(Iq("result", "h1", "", BRIDGE), scene.now + 1)
+        scene.now += 15
+        scene.mail(scene.timeout(request))
+        assert ("which would be our mistake" in caplog.text) is answers
+
+
 class TestSenderLimits:
     def test_are_published(self):
         """C-510, M-563: reached at once, over after two seconds."""

@@ -299,7 +299,8 @@ class TestSilence:
         """The ticker isn't woken again and again meanwhile."""
         world = World(busy=[ONE], use_presence=presence, presence_timeout=4.0)
         world.silent.add(ONE)
-        ping, waiting = world.checker._ask_place, []
+        ping = world.checker._ask_place
+        waiting: List[Any] = []
         world.checker._ask_place = waiting.append
         for _ in range(2):
             while not waiting:
