@@ -12,6 +12,8 @@ class Counters:
     """Bridges that went without having announced it (B-110)."""
     rate_limited: int = 0
     """Choices in which a bridge of the conference had too many new participants (B-528)."""
+    throttled: int = 0
+    """Times that a conference had to wait for a bridge with too many requests to answer (B-612)."""
     participants_moved: int = 0
     """Participants who were invited again because of a bridge or an operator (B-824)."""
     bridges_removed: int = 0

@@ -210,6 +210,7 @@ def _may_be_asked(turn: Turn, bridge_jid: str) -> bool:
     if throttle.has_room(bridge_jid, turn.requested.get(bridge_jid, 0)):
         return True
     throttle.wait(bridge_jid, turn.state.room)
+    turn.around.bridges.counters.throttled += 1
     turn.sooner("bridges", turn.now + LOOK_AGAIN)
     return False
 

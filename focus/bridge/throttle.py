@@ -89,6 +89,8 @@ class Throttle:
         """Its conference is over."""
         for bridge in list(self._waiting):
             self._waiting[bridge].pop(room, None)
+            if not self._waiting[bridge]:
+                del self._waiting[bridge]
         for bridge in [bridge for bridge, rooms in self._called.items() if room in rooms]:
             self.come(bridge, room)
             self.call(bridge)

@@ -94,6 +94,8 @@ class TestQueue:
         crowd.throttle.forget("b")
         assert crowd.called == [("b", ONE), ("c", ONE)]
         crowd.throttle.forget("c")
+        crowd.throttle.wait(TWO, "d")
+        crowd.throttle.forget("d")
         assert not (crowd.throttle._waiting or crowd.throttle._called)
 
     def test_bridges_apart(self):
@@ -167,7 +169,7 @@ class TestConference:
         scene.in_flight = 3
         scene.mail(scene.proper_answer(request))
         assert len(scene.take("session-initiate")) == 1 and not scene.take("conference-modify")
-        assert scene.throttle.waiting(BRIDGE) == 1
+        assert scene.throttle.waiting(BRIDGE) == 1 and scene.bridges.counters.throttled == 1
         scene.in_flight = 1
         scene.throttle.call(BRIDGE)
         assert scene.called == [BRIDGE]
