@@ -216,15 +216,13 @@ class Health:
 
     def suspects(self, now: float) -> bool:
         """Whether some bridge seems dead, or will in a moment: see ``judge``."""
-        return self.refused() or self.is_silent(now + self.rules.again)
+        soon = now + self.rules.again
+        return (self.refused() or bool(self._silent(soon))
+                or any(soon - since >= PROBE for since in self._signs.doubts.values()))
 
     def refused(self) -> bool:
         """Whether a refusal waits to be judged."""
         return any(watch.refusal for watch in self._watches.values())
-
-    def is_silent(self, now: float) -> bool:
-        """Whether some bridge was silent for too long."""
-        return bool(self._silent(now)) or any(now - since >= PROBE for since in self._signs.doubts.values())
 
     def _silent(self, now: float) -> List[Bridge]:
         """Busy bridges of which nothing was heard for too long, answers to two questions included (B-410)."""

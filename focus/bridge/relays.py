@@ -137,14 +137,12 @@ def renew(turn: Turn, session: BridgeSession, relay: Relay, refused_sctp: bool =
     align(turn)
 
 
-def rebuild(turn: Turn, bridge_jid: str, other: Optional[str]) -> int:
-    """Make a bridge's links again as the operator wants it: all, or the one to another bridge (K-539); how many."""
+def rebuild(turn: Turn, bridge_jid: str, other: Optional[str]) -> None:
+    """Make a bridge's links again as the operator wants it: all, or the one to another bridge (K-539)."""
     session = turn.state.bridges.get(bridge_jid)
-    links = [] if session is None else wanted_links(session, other)
-    for relay in links:
+    for relay in [] if session is None else wanted_links(session, other):
         turn.log.info("Rebuilding the link between %s and %s, as requested", bridge_jid, relay.bridge)
         renew(turn, turn.state.bridges[bridge_jid], relay, counts=False)
-    return len(links)
 
 
 def wanted_links(session: BridgeSession, other: Optional[str] = None) -> List[Relay]:

@@ -59,10 +59,6 @@ class Throttle:
             LOG.info("%s has %d requests to answer; further allocations wait for that (max_requests_in_flight)",
                      bridge, self._limit)
 
-    def waiting(self, bridge: str) -> int:
-        """How many conferences wait for a bridge."""
-        return len(self._waiting.get(bridge, ()))
-
     def come(self, bridge: str, room: str) -> None:
         """The room's conference has heard that its turn has come, and takes it or not."""
         called = self._called.get(bridge)
@@ -87,11 +83,8 @@ class Throttle:
 
     def forget(self, room: str) -> None:
         """Its conference is over."""
-        for bridge in list(self._waiting):
-            self._waiting[bridge].pop(room, None)
-            if not self._waiting[bridge]:
-                del self._waiting[bridge]
-        for bridge in [bridge for bridge, rooms in self._called.items() if room in rooms]:
+        for bridge in [*self._waiting, *self._called]:
+            self._waiting.get(bridge, {}).pop(room, None)
             self.come(bridge, room)
             self.call(bridge)
 

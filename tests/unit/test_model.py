@@ -495,13 +495,18 @@ class World:
 
     def play(self) -> None:
         """The whole of it: things happen, all settles, and everybody leaves."""
+        if self.go_on():
+            self.finish()
+
+    def go_on(self) -> bool:
+        """Things happen, and all settles; whether the conference is still there."""
         for _ in range(150):
             self.step()
             self.check()
             if self.scene.ended:
-                return
+                return False
         self.settle()
-        self.finish()
+        return True
 
     def finish(self) -> None:
         """All leave: nothing is left anywhere."""
