@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from focus.silence import QUICK, ROUNDS, again
+from focus.silence import QUICK, Next, after_answer, again
 from focus.stanzas.small import write_ping
 from focus.stanzas.stanza import write_iq
 
@@ -139,10 +139,11 @@ class Requests:
             if pending is None:
                 continue
             late = pending.late + is_late
-            if is_late and late < ROUNDS:
+            following = after_answer(is_late, late, pending.final)
+            if following is Next.AT_ONCE:
                 self._pending[request_id] = pending._replace(late=late, final=False)
                 self._suspects.append(request_id)
-            elif not pending.final and late < ROUNDS:
+            elif following is Next.LATER:
                 self._pending[request_id] = pending._replace(final=True)
                 heapq.heappush(self._deadlines, (now + pending.again, request_id))
             else:

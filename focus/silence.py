@@ -6,6 +6,8 @@ the peer's comes before its answer. A server that was stuck until just before th
 """
 from __future__ import annotations
 
+from enum import Enum
+
 QUICK = 1.0
 """Seconds within which our own server answers a ping if it isn't behind."""
 
@@ -13,6 +15,29 @@ ROUNDS = 3
 """Late answers after which that is how far the server is, not how busy."""
 
 LONGEST_AGAIN = 1.0
+
+
+class Next(Enum):
+    """What follows from our server's answer to a ping."""
+
+    AT_ONCE = "it is behind: ask again at once"
+    LATER = "ask once more, ``again`` seconds later"
+    SILENT = "who hasn't answered by now is silent"
+
+
+def after_answer(is_late: bool, late: int, final: bool) -> Next:
+    """What follows.
+
+    Args:
+        is_late: the answer took longer than ``QUICK``.
+        late: late answers so far, this one included.
+        final: the one before it was quick, and ``again`` seconds ago.
+    """
+    if late >= ROUNDS:
+        return Next.SILENT
+    if is_late:
+        return Next.AT_ONCE
+    return Next.SILENT if final else Next.LATER
 
 
 def again(seconds: float) -> float:

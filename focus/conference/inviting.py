@@ -30,7 +30,7 @@ from focus.conference.state import (
     Participant,
 )
 from focus.conference.turn import Turn
-from focus.silence import QUICK, ROUNDS, again
+from focus.silence import QUICK, ROUNDS, Next, after_answer, again
 from focus.stanzas.jingle import write_session_initiate, write_session_terminate
 from focus.stanzas.muc import VISITOR
 from focus.stanzas.small import write_ping
@@ -111,9 +111,10 @@ def ask_finally(turn: Turn) -> None:
 def server_answered(turn: Turn, asked_at: float, round_: int) -> None:
     """Two quick answers of our server: who hasn't answered by now is silent. A slow one: it is behind, so once more."""
     is_late = turn.now - asked_at > QUICK
-    if is_late and round_ < ROUNDS:
+    following = after_answer(is_late, round_ - 1 + is_late, round_ == FINAL)
+    if following is Next.AT_ONCE:
         ask_before_giving_up(turn, round_ + 1)
-    elif not is_late and round_ < FINAL:
+    elif following is Next.LATER:
         turn.sooner("features-end", turn.now + again(FEATURES_WAIT))
     else:
         give_up_silent(turn)
